@@ -1,0 +1,1 @@
+"""One outside system each: database, cache, bus, queue, MQTT, telemetry stores."""

@@ -1,0 +1,209 @@
+"""PostgreSQL: one transaction per door, a client-side deadline on every call, events after commit.
+
+`statement_timeout` does not help against a paused server, so the deadline is kept on this side:
+every wait of a connection ends with the deadline of its thread or task.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import psycopg
+import structlog
+from psycopg import errors as pg_errors
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import Session
+
+from testbench.adapters import bus
+from testbench.domain.errors import Conflict, Unavailable
+from testbench.settings import settings
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+DEFAULT_DEADLINE_S = 60.0
+REQUEST_BUDGET_S = 4.5
+REQUEST_TRIES = 3
+DUE_CHANNEL = "testbench_due"
+
+_deadline: ContextVar[float | None] = ContextVar("db_deadline", default=None)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Every database call inside ends within `seconds` from now, or raises OperationalError."""
+    outer = _deadline.get()
+    mine = time.monotonic() + seconds
+    token = _deadline.set(mine if outer is None else min(outer, mine))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _remaining() -> float:
+    end = _deadline.get()
+    return DEFAULT_DEADLINE_S if end is None else max(end - time.monotonic(), 0.001)
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A psycopg connection that gives up, and closes itself, when the deadline has passed."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = _remaining() if timeout is None else timeout
+        try:
+            return super().wait(gen, interval=interval, timeout=limit)
+        except pg_errors._WaitTimeout as error:  # pyright: ignore[reportPrivateUsage] (no public name)
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the database did not answer in time") from error
+
+
+def psycopg_url(url: str) -> str:
+    """The same URL as libpq understands it."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def connect() -> BoundedConnection:
+    """A new connection to DATABASE_URL, outside the pool."""
+    url = settings().database_url
+    if not url:
+        raise Unavailable("DATABASE_URL is not set; start the bench with `make up`.")
+    limit = max(1, min(5, round(_remaining())))
+    return BoundedConnection.connect(
+        psycopg_url(url), connect_timeout=limit, options="-c timezone=UTC", prepare_threshold=3
+    )
+
+
+@lru_cache
+def engine() -> Engine:
+    """This process's pool; `engine.cache_clear()` after a change of settings."""
+    size = settings().db_pool_size
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=size,
+        max_overflow=size,
+        pool_timeout=2,
+        pool_use_lifo=True,
+    )
+
+
+class Tx:
+    """One open transaction: its session, its clock, and what to tell the bus after commit."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._events: list[bus.Event] = []
+        self._after: list[Callable[[], None]] = []
+        self._now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The transaction's start on the database's clock, aware UTC."""
+        if self._now is None:
+            moment: datetime = self.session.scalar(text("SELECT now()"))  # type: ignore[assignment]  # scalar is Any | None
+            self._now = moment.astimezone(UTC)
+        return self._now
+
+    def cursor(self) -> psycopg.Cursor[Any]:
+        """A raw psycopg cursor in this same transaction, for COPY and bulk statements."""
+        connection: Any = self.session.connection().connection.driver_connection
+        return connection.cursor()
+
+    def emit(self, topic: str, id: object) -> None:
+        """Tell the bus that `topic` `id` changed, once this transaction has committed."""
+        event = bus.Event(topic=topic, id=str(id))
+        if event not in self._events:
+            self._events.append(event)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Run `call` once committed; it may fail without undoing anything."""
+        self._after.append(call)
+
+    def wake_clock(self) -> None:
+        """Due work was written: the clock hears of it at commit."""
+        self.session.execute(text(f"NOTIFY {DUE_CHANNEL}"))
+
+    def _committed(self) -> None:
+        for call in self._after:
+            call()
+        if self._events:
+            bus.publish(self._events)
+
+
+@contextmanager
+def transaction() -> Iterator[Tx]:
+    """One transaction: commits at the end, rolls back on any error, then speaks to the bus."""
+    with Session(engine(), expire_on_commit=False) as session:
+        tx = Tx(session)
+        yield tx
+        session.commit()
+    tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
+
+
+def is_outage(error: BaseException) -> bool:
+    """True if the database is away, not if it refused."""
+    if isinstance(error, PoolTimeout | InterfaceError | psycopg.OperationalError):
+        return True
+    return isinstance(error, OperationalError) and not _is_conflict(error)
+
+
+def _is_conflict(error: DBAPIError) -> bool:
+    return isinstance(
+        error.orig, pg_errors.DeadlockDetected | pg_errors.SerializationFailure
+    )
+
+
+def run(work: Callable[[Tx], T], *, attempt_s: float = 1.4) -> T:
+    """A request's transaction: at most 3 tries inside 4.5 s, then Unavailable with Retry-After.
+
+    A try whose commit may have happened is not repeated.
+    """
+    give_up = time.monotonic() + REQUEST_BUDGET_S
+    for attempt in range(1, REQUEST_TRIES + 1):
+        try:
+            with deadline(max(0.05, min(attempt_s, give_up - time.monotonic()))):
+                return _once(work)
+        except (PoolTimeout, DBAPIError, psycopg.Error) as error:
+            _give_up_or_pause(error, attempt, give_up)
+    raise AssertionError("unreachable")
+
+
+
+def _once(work: Callable[[Tx], T]) -> T:
+    with Session(engine(), expire_on_commit=False) as session:
+        tx = Tx(session)
+        result = work(tx)
+        try:
+            session.commit()
+        except (DBAPIError, psycopg.Error) as error:
+            if is_outage(error):
+                log.warning("commit_unknown", error=type(error).__name__)
+                raise Unavailable(
+                    "The database did not confirm the change; check before you repeat it.",
+                    retry_after=5,
+                ) from error
+            raise
+    tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
+    return result
+
+
+def _give_up_or_pause(error: Exception, attempt: int, give_up: float) -> None:
+    """Sleep before the next try, or raise: Unavailable for an outage, else the error itself."""
+    retryable = is_outage(error) or (isinstance(error, DBAPIError) and _is_conflict(error))
+    if not retryable:
+        raise error
+    pause = random.uniform(0.02, 0.15) * attempt  # noqa: S311 (jitter, no secret)
+    if attempt == REQUEST_TRIES or time.monotonic() + pause >= give_up:
+        log.error("database_unavailable", tries=attempt, error=type(error).__name__)
+        if isinstance(error, DBAPIError) and _is_conflict(error):
+            raise Conflict("Somebody changed the same rows; try again.") from error
+        raise Unavailable("The database does not answer.", retry_after=5) from error
+    time.sleep(pause)

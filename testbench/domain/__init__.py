@@ -1,0 +1,1 @@
+"""The rules of the bench, pure: no network, no storage, no framework."""

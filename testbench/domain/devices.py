@@ -1,0 +1,34 @@
+"""What a device is, and the one function that derives its shown state."""
+
+import re
+from typing import Literal
+
+from testbench.domain.errors import Invalid
+
+Kind = Literal["mqtt", "http", "axeos", "simulated"]
+State = Literal["available", "in_test", "offline", "maintenance"]
+KINDS: tuple[Kind, ...] = ("mqtt", "http", "axeos", "simulated")
+STATES: tuple[State, ...] = ("available", "in_test", "offline", "maintenance")
+POLLED: frozenset[str] = frozenset({"axeos"})
+
+
+def shown_state(*, reserved: bool, maintenance: bool, online: bool) -> State:
+    """Reservation hides maintenance, which hides presence."""
+    if reserved:
+        return "in_test"
+    if maintenance:
+        return "maintenance"
+    return "available" if online else "offline"
+
+
+def default_offline_after_s(kind: Kind) -> int:
+    """Seconds of silence after which a device counts as offline."""
+    return 15 if kind in POLLED else 60
+
+
+def normal_mac(mac: str) -> str:
+    """`C0-FA-38-…`, `c0fa38…` → `c0:fa:38:…`; Invalid if it is no MAC address."""
+    digits = re.sub(r"[:\-.\s]", "", mac).lower()
+    if not re.fullmatch(r"[0-9a-f]{12}", digits):
+        raise Invalid("Not a MAC address.", errors=[("mac", "must be six pairs of hex digits")])
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))

@@ -1,0 +1,67 @@
+"""Managed hardware, when it was last heard of, and which run holds it."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy.types import Text
+from sqlmodel import Field, SQLModel
+
+from testbench.models import columns
+
+_LIVE = text("removed_at IS NULL")
+
+
+class Device(SQLModel, table=True):
+    """A device; removal keeps the row. `token_hash` is SHA-256 of its credential."""
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        Index("devices_name", "name", unique=True, postgresql_where=_LIVE),
+        Index("devices_mac", "mac", unique=True, postgresql_where=_LIVE),
+        Index("devices_tags", "tags", postgresql_using="gin"),
+    )
+
+    id: uuid.UUID = columns.key()
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    mac: str | None = Field(default=None, sa_column=Column(Text))
+    ip: str | None = Field(default=None, sa_column=Column(Text))
+    hostname: str | None = Field(default=None, sa_column=Column(Text))
+    tags: list[str] = columns.words()
+    offline_after_s: int
+    maintenance: bool = False
+    maintenance_reason: str | None = Field(default=None, sa_column=Column(Text))
+    token_hash: str | None = Field(default=None, sa_column=Column(Text, unique=True))
+    info: dict[str, object] = columns.document()
+    desired: dict[str, object] = columns.document()
+    tracing: bool = False
+    trace_logs: bool = False
+    poll_error: str | None = Field(default=None, sa_column=Column(Text))
+    demo: bool = False
+    removed_at: datetime | None = columns.moment(null=True)
+    created_at: datetime = columns.moment()
+
+
+class Presence(SQLModel, table=True):
+    """When a device was last heard of; apart from `devices` because it changes every second."""
+
+    __tablename__ = "presence"
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+
+    device_id: uuid.UUID = columns.ref("devices.id", primary=True, cascade=True)
+    last_seen: datetime = columns.moment()
+    online: bool = True
+    """What the bench last told its listeners; the truth is `last_seen` against now."""
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger))
+    missing: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    clock_off_ms: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+
+
+class Reservation(SQLModel, table=True):
+    """A run's exclusive hold: the primary key is what makes it exclusive (I1)."""
+
+    __tablename__ = "reservations"
+
+    device_id: uuid.UUID = columns.ref("devices.id", primary=True)
+    run_id: uuid.UUID = columns.ref("runs.id")

@@ -1,0 +1,88 @@
+"""A run: a row and a step number, so that any worker can do the next step."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Uuid, text
+from sqlalchemy.types import Text
+from sqlmodel import Field, SQLModel
+
+from testbench.models import columns
+
+_ACTIVE = text("status IN ('queued', 'running')")
+
+
+class Run(SQLModel, table=True):
+    """`step` with `claim` is the fencing token; `due_at` makes the row the outbox of its steps."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_due", "due_at", postgresql_where=_ACTIVE),
+        Index("runs_status", "status", "id"),
+        Index("runs_ended", "ended_at"),
+    )
+
+    id: uuid.UUID = columns.key()
+    number: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), unique=True)
+    )
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    status: str = Field(default="queued", sa_column=Column(Text, nullable=False))
+    outcome: str | None = Field(default=None, sa_column=Column(Text))
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+    created_by: uuid.UUID | None = columns.ref("users.id", null=True)
+    test_case_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False, index=True))
+    test_case: dict[str, object] = columns.document()
+    environment_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid, index=True))
+    environment: dict[str, object] | None = columns.document(null=True)
+    demo: bool = False
+
+    attempt: int = 1
+    phase: str = Field(default="setup", sa_column=Column(Text, nullable=False))
+    step: int = Field(default=0, sa_column=Column(Integer, nullable=False))
+    due_at: datetime = columns.moment()
+    sent_until: datetime | None = columns.moment(null=True)
+    claim: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid))
+    lease_until: datetime | None = columns.moment(null=True)
+    heartbeat_at: datetime | None = columns.moment(null=True)
+    progress: float | None = None
+    message: str | None = Field(default=None, sa_column=Column(Text))
+    ending: dict[str, object] | None = columns.document(null=True)
+    """The intended end: outcome, reason and the devices' results, kept until finish."""
+    answered: str | None = Field(default=None, sa_column=Column(Text))
+    """Hash of the callback that ended the run, so that its repeat is known."""
+
+    queued_at: datetime = columns.moment()
+    started_at: datetime | None = columns.moment(null=True)
+    window_start: datetime | None = columns.moment(null=True)
+    window_end: datetime | None = columns.moment(null=True)
+    deadline_at: datetime | None = columns.moment(null=True)
+    ended_at: datetime | None = columns.moment(null=True)
+
+
+class RunDevice(SQLModel, table=True):
+    """A device's part in a run: provisional verdicts while it goes on, then its own outcome."""
+
+    __tablename__ = "run_devices"
+    __table_args__ = (Index("run_devices_device", "device_id", "run_id"),)
+
+    run_id: uuid.UUID = columns.ref("runs.id", primary=True, cascade=True)
+    device_id: uuid.UUID = columns.ref("devices.id", primary=True)
+    position: int
+    name: str = Field(sa_column=Column(Text, nullable=False))
+    outcome: str | None = Field(default=None, sa_column=Column(Text))
+    criteria: list[dict[str, object]] = columns.document(default=list)
+
+
+class RunEvent(SQLModel, table=True):
+    """One line of a run's timeline."""
+
+    __tablename__ = "run_events"
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    run_id: uuid.UUID = columns.ref("runs.id", cascade=True)
+    at: datetime = columns.moment()
+    event: str = Field(sa_column=Column(Text, nullable=False))
+    detail: str = Field(default="", sa_column=Column(Text, nullable=False))

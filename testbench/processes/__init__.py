@@ -1,0 +1,1 @@
+"""Doors that run for ever: clock, collector, broker."""

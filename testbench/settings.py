@@ -1,0 +1,57 @@
+"""The only reader of the environment: one class, cached, every option with its default."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Options by environment variable (upper case) or `.env`; a URL set here replaces a part."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    testbench_data: Path = Path(".testbench")
+    """Folder of secrets, logs and embedded services."""
+    public_url: str = "http://127.0.0.1:3000"
+    """Where people and runners reach the bench."""
+    port: int = 3000
+
+    database_url: str | None = None
+    redis_url: str | None = None
+    rabbitmq_url: str | None = None
+    mqtt_url: str | None = None
+    influxdb_url: str | None = None
+    influxdb_token: str = ""
+    influxdb_org: str = "testbench"
+    influxdb_bucket: str = "testbench"
+    grafana_url: str | None = None
+    grafana_token: str = ""
+
+    secret_key: str = ""
+    """Signs JWTs and run tokens; the launcher makes one where none is set."""
+    admin_password: str | None = None
+    session_idle_s: int = Field(default=8 * 3600, gt=0)
+    session_absolute_s: int = Field(default=7 * 24 * 3600, gt=0)
+    secure_cookies: bool = False
+    rate_limit: str = "1200/minute"
+    login_limit: str = "10/minute"
+    device_login_limit: str = "20/minute"
+    cors_allowed_origins: list[str] = Field(default_factory=list)
+
+    retention_days: int | None = Field(default=None, gt=0)
+    queue_timeout_s: float = Field(default=3600, gt=0)
+    step_interval_s: float = Field(default=5, gt=0)
+    """How often a running test is looked at; long windows are looked at less often."""
+    lease_s: float = Field(default=10, gt=0)
+    resend_s: float = Field(default=30, gt=0)
+    max_attempts: int = Field(default=1, ge=1)
+    heartbeat_timeout_s: float = Field(default=60, gt=0)
+    db_pool_size: int = Field(default=10, gt=0)
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process; `settings.cache_clear()` reads them anew."""
+    return Settings()
