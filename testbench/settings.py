@@ -17,6 +17,8 @@ class Settings(BaseSettings):
     public_url: str = "http://127.0.0.1:3000"
     """Where people and runners reach the bench."""
     port: int = 3000
+    listen: str = "0.0.0.0"  # noqa: S104 (devices in the lab report over HTTP and MQTT)
+    """Address the web server and the embedded broker listen on."""
 
     database_url: str | None = None
     redis_url: str | None = None

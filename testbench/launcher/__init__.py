@@ -1,0 +1,1 @@
+"""Starts and watches everything: `python -m testbench …` for operators."""
