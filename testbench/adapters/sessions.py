@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,7 +101,7 @@ def set_role(user_id: uuid.UUID, role: Role) -> None:
 
 
 @contextmanager
-def _bounded() -> Iterator[redis.Redis]:
+def _bounded() -> Generator[redis.Redis]:
     try:
         yield cache.client()
     except redis.RedisError as error:

@@ -4,7 +4,6 @@ A session dies at once on logout, password change and disabling: those verbs hol
 while they end the sessions, and a login holds it too while it makes one.
 """
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from testbench.adapters.db import Tx
 from testbench.adapters.sessions import Session
 from testbench.domain.errors import Conflict, TooMany, Unauthenticated, Unavailable
 from testbench.domain.identity import Actor, Role, Scope
+from testbench.domain.tokens import token_hash
 from testbench.models import AccessToken, User
 from testbench.settings import settings
 
@@ -124,11 +124,6 @@ def same_name(username: str) -> ColumnElement[bool]:
     return func.lower(col(User.username)) == func.lower(username)
 
 
-def hash_token(token: str) -> str:
-    """What the database keeps of a personal access token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _open_session(tx: Tx, user_id: uuid.UUID, password_hash: str) -> tuple[str, Session]:
     # Under the row's lock: whoever disables this person either is done, and is seen here, or
     # waits, and will find this session in the index.
@@ -143,7 +138,7 @@ def _by_token(tx: Tx, token: str) -> Actor:
     query = (
         select(AccessToken, User)
         .join(User, col(User.id) == col(AccessToken.user_id))
-        .where(AccessToken.token_hash == hash_token(token))
+        .where(AccessToken.token_hash == token_hash(token))
     )
     row = tx.session.exec(query).first()
     if row is None:
@@ -153,7 +148,7 @@ def _by_token(tx: Tx, token: str) -> Actor:
         raise Unauthenticated("The token is invalid or has expired.")
     if kept.last_used_at is None or kept.last_used_at < tx.now - LAST_USE_STEP:
         seen = update(AccessToken).where(col(AccessToken.id) == kept.id)
-        tx.session.execute(seen.values(last_used_at=tx.now))
+        tx.session.exec(seen.values(last_used_at=tx.now))
     return Actor(user.id, user.username, cast("Role", user.role), cast("Scope", kept.scope))
 
 
@@ -180,4 +175,4 @@ def _log_failure(
     event: Literal["login_failed", "login_refused"], username: str, address: str
 ) -> None:
     # People type passwords into the wrong field: no log keeps what was sent.
-    log.warning(event, address=address, username_hash=hash_token(username.casefold())[:12])
+    log.warning(event, address=address, username_hash=token_hash(username.casefold())[:12])
