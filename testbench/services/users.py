@@ -324,7 +324,8 @@ def _keep_an_admin(tx: Tx) -> None:
 
 def _tell_roles(tx: Tx, user_id: uuid.UUID, was: Role, role: Role) -> None:
     """Live sessions lose rights before the commit and gain them after it, never without it."""
-    sessions.set_role(user_id, min(was, role, key=lambda each: ROLES.index(each)))
+    lesser = role if ROLES.index(role) < ROLES.index(was) else was
+    sessions.set_role(user_id, lesser)
     tx.after_commit(lambda: _tell_role(user_id))
 
 
