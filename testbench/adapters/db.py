@@ -156,9 +156,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    return isinstance(
-        error.orig, pg_errors.DeadlockDetected | pg_errors.SerializationFailure
-    )
+    return isinstance(error.orig, pg_errors.DeadlockDetected | pg_errors.SerializationFailure)
 
 
 def run(work: Callable[[Tx], T], *, attempt_s: float = 1.4) -> T:
@@ -174,7 +172,6 @@ def run(work: Callable[[Tx], T], *, attempt_s: float = 1.4) -> T:
         except (PoolTimeout, DBAPIError, psycopg.Error) as error:
             _give_up_or_pause(error, attempt, give_up)
     raise AssertionError("unreachable")
-
 
 
 def _once(work: Callable[[Tx], T]) -> T:

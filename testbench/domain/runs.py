@@ -5,7 +5,7 @@ from typing import Literal
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]
 Outcome = Literal["pass", "fail", "timeout", "error", "aborted"]
 Phase = Literal[
-    "setup", "observe", "judge", "teardown", "callback", "dispatch", "external", "done"
+    "setup", "observe", "teardown", "callback", "dispatch", "external", "done"
 ]
 ACTIVE: tuple[Status, ...] = ("queued", "running")
 TERMINAL: tuple[Status, ...] = ("completed", "failed", "cancelled")

@@ -55,6 +55,8 @@ class Presence(SQLModel, table=True):
     """What the bench last told its listeners; the truth is `last_seen` against now."""
     seq: int | None = Field(default=None, sa_column=Column(BigInteger))
     missing: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    gaps: list[list[int]] = columns.document(default=list)
+    """Holes in the sequence that a late message may still fill, as [first, last]."""
     clock_off_ms: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
 
 

@@ -40,7 +40,10 @@ class Run(SQLModel, table=True):
     attempt: int = 1
     phase: str = Field(default="setup", sa_column=Column(Text, nullable=False))
     step: int = Field(default=0, sa_column=Column(Integer, nullable=False))
-    due_at: datetime = columns.moment()
+    due_at: datetime | None = columns.moment(null=True)
+    """When the next step is due; null while an external runner has it."""
+    failures: int = 0
+    """How often in a row this step failed for a fault of the bench."""
     sent_until: datetime | None = columns.moment(null=True)
     claim: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid))
     lease_until: datetime | None = columns.moment(null=True)

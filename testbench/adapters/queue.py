@@ -1,0 +1,85 @@
+"""The job queue: Dramatiq over RabbitMQ with confirms, or over Valkey where no RabbitMQ is named.
+
+Actors are addressed by name, so that whoever sends need not import who executes.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import dramatiq
+import pika
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionError as BrokerConnectionError
+from pika.exceptions import AMQPError
+
+from testbench.settings import settings
+
+QUEUE = "testbench"
+JOBS = "testbench.jobs"
+HEARTBEAT_S = 10
+CONNECT_S = 3
+
+# What a caller catches when the queue is away.
+Away = (BrokerConnectionError, AMQPError, OSError)
+
+
+def _middleware() -> list[dramatiq.Middleware]:
+    # Steps bound themselves by lease and deadline, and the clock re-sends: no retries here.
+    return [dramatiq.middleware.ShutdownNotifications(), dramatiq.middleware.Callbacks()]
+
+
+def _parameters() -> pika.URLParameters:
+    parameters = pika.URLParameters(settings().rabbitmq_url or "")
+    parameters.heartbeat = HEARTBEAT_S
+    parameters.blocked_connection_timeout = HEARTBEAT_S
+    parameters.socket_timeout = CONNECT_S
+    parameters.stack_timeout = CONNECT_S * 2
+    return parameters
+
+
+@lru_cache
+def broker() -> dramatiq.Broker:
+    """This process's broker; RabbitMQ's refuses a send that was not confirmed."""
+    if settings().rabbitmq_url:
+        return RabbitmqBroker(
+            parameters=[_parameters()], confirm_delivery=True, middleware=_middleware()
+        )
+    return RedisBroker(
+        url=settings().redis_url,
+        middleware=_middleware(),
+        heartbeat_timeout=5000,
+        maintenance_chance=1_000_000,
+    )
+
+
+def send(actor: str, *args: Any) -> None:
+    """Enqueue a call of `actor`; returns once the broker has it, raises one of `Away` otherwise."""
+    message: dramatiq.Message[Any] = dramatiq.Message(
+        queue_name=QUEUE, actor_name=actor, args=args, kwargs={}, options={}
+    )
+    current = broker()
+    current.declare_queue(QUEUE)
+    current.enqueue(message)
+
+
+class Jobs:
+    """Plain JSON jobs for external runners, on a durable queue, published with confirms."""
+
+    def __init__(self) -> None:
+        self._connection = pika.BlockingConnection(_parameters())
+        self._channel = self._connection.channel()
+        self._channel.confirm_delivery()
+        self._channel.queue_declare(JOBS, durable=True)
+
+    def publish(self, body: bytes) -> None:
+        """Returns once RabbitMQ has the job on disk."""
+        properties = pika.BasicProperties(
+            content_type="application/json", delivery_mode=pika.DeliveryMode.Persistent
+        )
+        self._channel.basic_publish("", JOBS, body, properties, mandatory=True)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection.is_open:
+            self._connection.close()

@@ -1,0 +1,1 @@
+"""REST doors: one router a noun, put together in app.py."""

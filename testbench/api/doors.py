@@ -1,0 +1,154 @@
+"""What every REST door does before its handler: admit, limit, read strictly; default is deny.
+
+A handler names who may use it with `@allow("viewer")` (or `"public"`), and takes the person by
+`actor: Caller`. 401, then 403, come before the body is looked at.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+import limits
+import structlog
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from limits.storage import storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+from testbench.adapters import cache
+from testbench.api import bodies
+from testbench.domain.errors import Forbidden, Invalid, TooMany, Unauthenticated
+from testbench.domain.identity import Actor, Role, require
+from testbench.services import identity
+from testbench.settings import settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+COOKIE = "testbench_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+log = structlog.get_logger()
+
+
+def allow(role: Role | Literal["public"]) -> Callable[[F], F]:
+    """Who may call this door. `public` doors authenticate for themselves, or need no name."""
+
+    def mark(endpoint: F) -> F:
+        endpoint.__testbench_role__ = role  # type: ignore[attr-defined]  # a mark on a function
+        return endpoint
+
+    return mark
+
+
+class Door(APIRoute):
+    """A route that admits before it parses."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        role = getattr(self.endpoint, "__testbench_role__", None)
+        if role is None:
+            raise RuntimeError(f"{self.path} does not say who may use it: add @allow(…)")
+
+        async def door(request: Request) -> Response:
+            await anyio.to_thread.run_sync(_admit, request, role)
+            await _read_body(request)
+            return await handle(request)
+
+        return door
+
+
+async def _read_body(request: Request) -> None:
+    if any("\x00" in value for value in request.query_params.values()):
+        raise Invalid("A NUL character is not text.", errors=[("query", "contains NUL")])
+    if request.method in SAFE_METHODS:
+        return
+    body = await bodies.read(request)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    request._body = body
+    if body and not kind.startswith("application/x-www-form-urlencoded"):
+        request._json = await anyio.to_thread.run_sync(bodies.parse, body)
+        headers = [(k, v) for k, v in request.scope["headers"] if k != b"content-type"]
+        request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
+        request.__dict__.pop("_headers", None)
+
+
+def _admit(request: Request, role: Role | Literal["public"]) -> None:
+    """Sets `request.state.actor`; raises Unauthenticated, Forbidden or TooMany."""
+    if role == "public":
+        limit(f"address:{address(request)}")
+        return
+    try:
+        actor = _authenticate(request)
+    except Unauthenticated:
+        limit(f"address:{address(request)}")
+        raise
+    limit(f"user:{actor.user_id}")
+    require(actor, role if request.method in SAFE_METHODS or role != "viewer" else "viewer")
+    if request.method not in SAFE_METHODS and actor.scope == "read":
+        raise Forbidden("This token may only read.")
+    request.state.actor = actor
+    structlog.contextvars.bind_contextvars(user=actor.username)
+
+
+def _authenticate(request: Request) -> Actor:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if token:
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("Send `Authorization: Bearer <token>`.")
+        return identity.authenticate_bearer(token.strip())
+    actor = identity.authenticate_cookie(request.cookies.get(COOKIE))
+    if request.method not in SAFE_METHODS:
+        same_origin(request)
+    return actor
+
+
+def same_origin(request: Request) -> None:
+    """A cookie may only act for pages of this very site (Forbidden otherwise)."""
+    origin = request.headers.get("origin", "")
+    host = request.headers.get("host", "")
+    if origin and (urlsplit(origin).netloc == host or origin in settings().cors_allowed_origins):
+        return
+    raise Forbidden("A session cookie may only be used from the bench's own pages.")
+
+
+def address(request: Request) -> str:
+    """The peer's address, as the server saw it."""
+    return request.client.host if request.client else "unknown"
+
+
+@lru_cache
+def _limiter() -> FixedWindowRateLimiter:
+    url = settings().redis_url or ""
+    storage = storage_from_string(
+        url, socket_timeout=cache.TIMEOUT_S, socket_connect_timeout=cache.TIMEOUT_S
+    )
+    return FixedWindowRateLimiter(storage)
+
+
+def limit(key: str) -> None:
+    """Count a call against RATE_LIMIT; TooMany with the seconds to wait. No cache, no limit."""
+    item = limits.parse(settings().rate_limit)
+    try:
+        if _limiter().hit(item, "api", key):
+            return
+        reset = _limiter().get_window_stats(item, "api", key).reset_time
+    except cache.Away as error:
+        log.warning("rate_limit_unavailable", error=type(error).__name__)
+        return
+    raise TooMany("Too many calls; slow down.", retry_after=seconds_until(reset))
+
+
+def seconds_until(moment: float) -> int:
+    """Whole seconds from now to a Unix time, at least 1."""
+    import math  # noqa: PLC0415
+    import time  # noqa: PLC0415
+
+    return max(1, math.ceil(moment - time.time()))
+
+
+def _caller(request: Request) -> Actor:
+    return request.state.actor
+
+
+Caller = Annotated[Actor, Depends(_caller)]
+"""The person who calls, already admitted."""

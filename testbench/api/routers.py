@@ -1,0 +1,15 @@
+"""Every router of the API, in the order of its documentation."""
+
+from fastapi import APIRouter
+
+from testbench.api import auth, devices, environments, health, runs, test_cases, users
+
+ROUTERS: list[APIRouter] = [
+    auth.router,
+    users.router,
+    devices.router,
+    test_cases.router,
+    environments.router,
+    runs.router,
+    health.router,
+]

@@ -1,0 +1,154 @@
+"""The clock: one leader sends the steps that are due, ends what waited too long, keeps house.
+
+Any number stand by; PostgreSQL's advisory lock says who leads, and frees it when the leader dies.
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import psycopg
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from testbench.adapters import cache, db, queue
+from testbench.services import housekeeping, runs
+
+LEADER_LOCK = 7362002
+IDLE_S = 0.2
+HOUSE_S = 1.0
+log = structlog.get_logger()
+
+
+class Clock:
+    """Leads while its connection, and with it the lock, lives."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._jobs: queue.Jobs | None = None
+
+    def run(self) -> None:
+        """Stand by, lead, and stand by again when the leadership was lost."""
+        while not self._stop.is_set():
+            try:
+                self._term()
+            except (psycopg.Error, SQLAlchemyError) as error:
+                log.warning("clock_lost_database", error=type(error).__name__)
+            self._stop.wait(1)
+
+    def _term(self) -> None:
+        with db.connect() as connection:
+            connection.autocommit = True
+            if not self._elected(connection):
+                return
+            connection.execute(f"LISTEN {db.DUE_CHANNEL}")
+            log.info("clock_leads")
+            over = threading.Event()
+            house = threading.Thread(target=self._keep_house, args=(over,), name="house")
+            house.start()
+            try:
+                self._dispatch_for_ever(connection)
+            finally:
+                over.set()
+                house.join()
+
+    def _elected(self, connection: psycopg.Connection) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        return bool(row and row[0])
+
+    def _dispatch_for_ever(self, connection: psycopg.Connection) -> None:
+        while not self._stop.is_set():
+            try:
+                pause = self._dispatch()
+            except queue.Away as error:
+                log.warning("queue_away", error=type(error).__name__)
+                self._drop_jobs()
+                pause = 0.5
+            for _ in connection.notifies(timeout=pause, stop_after=1):
+                pass
+
+    def _dispatch(self) -> float:
+        """Send all that is due; seconds until there may be more."""
+        with db.deadline(10), db.transaction() as tx:
+            due = runs.take_due(tx)
+            next_s = None if due else runs.next_due_s(tx)
+        busy = bool(due)
+        try:
+            while due:
+                self._send(due[-1])
+                due.pop()
+        finally:
+            if due:
+                self._unmark(due)
+        if busy:
+            return 0.001
+        return IDLE_S if next_s is None else max(0.001, min(next_s, IDLE_S))
+
+    def _send(self, due: runs.Due) -> None:
+        if due.phase != "dispatch":
+            queue.send("runs.step", str(due.run_id), due.step)
+            return
+        with db.transaction() as tx:
+            job = runs.job(tx, due.run_id)
+        self._jobs = self._jobs or queue.Jobs()
+        self._jobs.publish(json.dumps(job).encode())
+        with db.transaction() as tx:
+            runs.dispatched(tx, due.run_id)
+
+    def _unmark(self, due: list[runs.Due]) -> None:
+        with db.transaction() as tx:
+            runs.unsend(tx, [step.run_id for step in due])
+
+    def _drop_jobs(self) -> None:
+        self._jobs = None
+
+    def _keep_house(self, over: threading.Event) -> None:
+        with db.transaction() as tx:
+            ready_since = tx.now
+        chores = _chores(ready_since)
+        last: dict[str, float] = {}
+        while not over.wait(HOUSE_S):
+            for name, (every_s, chore) in chores.items():
+                if time.monotonic() - last.get(name, -every_s) >= every_s:
+                    last[name] = time.monotonic()
+                    _do(name, chore)
+
+
+def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object]]]:
+    def sweep() -> None:
+        with db.transaction() as tx:
+            ended = runs.sweep(tx, ready_since)
+        if ended:
+            log.info("runs_ended_late", runs=ended)
+
+    return {
+        "sweep": (1, sweep),
+        "presence": (1, housekeeping.notice_silence),
+        "snapshot": (2, housekeeping.rebuild_snapshot),
+        "partitions": (3600, housekeeping.prepare_partitions),
+        "keys": (3600, housekeeping.purge),
+    }
+
+
+def _do(name: str, chore: Callable[[], object]) -> None:
+    try:
+        with db.deadline(30):
+            chore()
+    except cache.Away as error:
+        log.warning("chore_waits", chore=name, error=type(error).__name__)
+    except Exception as error:
+        if not db.is_outage(error):
+            log.exception("chore_failed", chore=name)
+        else:
+            log.warning("chore_waits", chore=name, error=type(error).__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Clock(stop).run()

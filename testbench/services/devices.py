@@ -1,0 +1,318 @@
+"""Devices: register, list, hold for maintenance, remove; state derived in one place."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from testbench.adapters import db, live, mqtt
+from testbench.adapters.db import Tx
+from testbench.domain.devices import Kind, State, default_offline_after_s, normal_mac, shown_state
+from testbench.domain.errors import BenchError, Conflict, NotFound
+from testbench.domain.identity import Actor, require
+from testbench.domain.ids import new_id
+from testbench.domain.names import Name, Tag, Text
+from testbench.domain.tokens import new_token, token_hash
+from testbench.models import Device, Presence, Reservation
+from testbench.services import lists
+from testbench.services.keys import as_id
+
+OfflineAfter = Field(default=None, ge=1, le=86_400)
+
+
+class NewDevice(BaseModel):
+    """What registers a device."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    kind: Kind
+    ip: str | None = Field(default=None, max_length=100)
+    mac: str | None = Field(default=None, max_length=40)
+    hostname: Name | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    offline_after_s: int | None = OfflineAfter
+
+    @field_validator("mac")
+    @classmethod
+    def _normal(cls, mac: str | None) -> str | None:
+        try:
+            return normal_mac(mac) if mac else None
+        except BenchError as error:
+            raise ValueError("must be six pairs of hex digits") from error
+
+
+class DevicePatch(BaseModel):
+    """What a person may change."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    tags: list[Tag] | None = Field(default=None, max_length=50)
+    maintenance: bool | None = None
+    maintenance_reason: Text | None = None
+    offline_after_s: int | None = OfflineAfter
+
+
+class DeviceView(BaseModel):
+    """A device as the API and the pages show it."""
+
+    id: uuid.UUID
+    name: str
+    kind: str
+    mac: str | None
+    ip: str | None
+    hostname: str | None
+    tags: list[str]
+    state: State
+    online: bool
+    maintenance: bool
+    maintenance_reason: str | None
+    offline_after_s: int
+    run_id: uuid.UUID | None
+    last_seen: datetime | None
+    info: dict[str, Any]
+    latest: dict[str, dict[str, Any]]
+    desired: dict[str, Any]
+    tracing: bool
+    trace_logs: bool
+    poll_error: str | None
+    missing: int
+    clock_off_ms: int
+    created_at: datetime
+
+
+class RegisteredDevice(DeviceView):
+    """A device with its credential, shown this once."""
+
+    token: str
+
+
+class Counts(BaseModel):
+    """Devices by shown state."""
+
+    available: int = 0
+    in_test: int = 0
+    offline: int = 0
+    maintenance: int = 0
+
+
+class DeviceList(lists.Page[DeviceView]):
+    """A page of devices, and how many there are in each state before that filter."""
+
+    counts: Counts
+
+
+def _online() -> ColumnElement[bool]:
+    silence = func.make_interval(0, 0, 0, 0, 0, 0, Device.offline_after_s)
+    return func.coalesce(Presence.last_seen > func.clock_timestamp() - silence, False)
+
+
+def state_column() -> ColumnElement[str]:
+    """`domain.devices.shown_state` in SQL, for filters and counts."""
+    return case(
+        (Reservation.run_id.is_not(None), "in_test"),  # type: ignore[union-attr]  # SQLModel types columns as values
+        (Device.maintenance, "maintenance"),  # type: ignore[arg-type]  # as above
+        (_online(), "available"),
+        else_="offline",
+    )
+
+
+def query() -> Select[Any]:
+    """Every present device with run, presence and online."""
+    return (
+        select(Device, Reservation.run_id, Presence, _online().label("online"))  # type: ignore[call-overload]  # as above
+        .outerjoin(Presence, Presence.device_id == Device.id)
+        .outerjoin(Reservation, Reservation.device_id == Device.id)
+        .where(Device.removed_at.is_(None))  # type: ignore[union-attr]  # as above
+    )
+
+
+def views(rows: list[Any]) -> list[DeviceView]:
+    """Rows of `query` with their latest values."""
+    ids = [row[0].id for row in rows]
+    latest = live.latest(ids)
+    seen = live.last_seen(ids)
+    return [_view(row, latest.get(row[0].id, {}), seen.get(row[0].id)) for row in rows]
+
+
+def _view(row: Any, latest: dict[str, dict[str, Any]], seen: datetime | None) -> DeviceView:
+    device, run_id, presence, online = row[0], row[1], row[2], row[3]
+    stored = presence.last_seen if presence else None
+    moments = [moment for moment in (stored, seen) if moment]
+    return DeviceView(
+        **device.model_dump(),
+        state=shown_state(
+            reserved=run_id is not None, maintenance=device.maintenance, online=online
+        ),
+        online=online,
+        run_id=run_id,
+        last_seen=max(moments) if moments else None,
+        latest=latest,
+        missing=presence.missing if presence else 0,
+        clock_off_ms=presence.clock_off_ms if presence else 0,
+    )
+
+
+def get(tx: Tx, actor: Actor, device_id: str | uuid.UUID) -> DeviceView:
+    """One device by id, or by MAC; NotFound if there is none."""
+    require(actor, "viewer")
+    row = tx.session.execute(query().where(Device.id == find(tx, device_id).id)).one()
+    return views([row])[0]
+
+
+def find(tx: Tx, device_id: str | uuid.UUID, *, lock: bool = False) -> Device:
+    """The row, locked if asked; NotFound if unknown or removed."""
+    where = (
+        Device.mac == normal_mac(device_id)
+        if isinstance(device_id, str) and device_id.count(":") == 5  # noqa: PLR2004 (a MAC)
+        else Device.id == as_id(device_id, "device")
+    )
+    statement = select(Device).where(where, Device.removed_at.is_(None))  # type: ignore[arg-type,union-attr]  # SQLModel types columns as values
+    device = tx.session.scalar(statement.with_for_update() if lock else statement)
+    if device is None:
+        raise NotFound(f"There is no device {str(device_id)[:64]!r}.")
+    return device
+
+
+def matching(
+    statement: Select[Any], *, tag: str | None, q: str | None, kind: str | None
+) -> Select[Any]:
+    """`statement` narrowed by tag, kind, and text in name, address or tag."""
+    if tag:
+        statement = statement.where(Device.tags.contains([tag]))  # type: ignore[attr-defined]  # an ARRAY column
+    if kind:
+        statement = statement.where(Device.kind == kind)
+    if q:
+        like = "%" + q.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        columns = (Device.name, Device.mac, Device.ip, Device.hostname)
+        tags = func.array_to_string(Device.tags, " ")
+        statement = statement.where(or_(*(c.ilike(like) for c in columns), tags.ilike(like)))  # type: ignore[union-attr]  # columns
+    return statement
+
+
+def counts(
+    tx: Tx, *, tag: str | None = None, q: str | None = None, kind: str | None = None
+) -> Counts:
+    """How many devices are in each state."""
+    states = matching(query(), tag=tag, q=q, kind=kind).with_only_columns(
+        state_column().label("state"), func.count().label("n")
+    )
+    rows = tx.session.execute(states.group_by(state_column()))
+    return Counts(**{row.state: row.n for row in rows})
+
+
+def list_(
+    tx: Tx,
+    actor: Actor,
+    *,
+    state: State | None = None,
+    tag: str | None = None,
+    q: str | None = None,
+    kind: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> DeviceList:
+    """Devices in the order of their registration."""
+    require(actor, "viewer")
+    statement = matching(query(), tag=tag, q=q, kind=kind)
+    if state:
+        statement = statement.where(state_column() == state)
+    rows, following = lists.page(tx, statement, Device.id, limit, cursor, uuid.UUID)
+    return DeviceList(
+        items=views(rows), next_cursor=following, counts=counts(tx, tag=tag, q=q, kind=kind)
+    )
+
+
+def create(tx: Tx, actor: Actor, new: NewDevice, *, demo: bool = False) -> RegisteredDevice:
+    """Register a device and give it a credential; Conflict if name or mac is taken."""
+    require(actor, "engineer")
+    token = new_token("tbd")
+    device = Device(
+        id=new_id(),
+        created_at=tx.now,
+        token_hash=token_hash(token),
+        demo=demo,
+        **new.model_dump(exclude={"offline_after_s"}),
+        offline_after_s=new.offline_after_s or default_offline_after_s(new.kind),
+    )
+    tx.session.add(device)
+    _flush(tx)
+    tx.emit("devices", device.id)
+    return RegisteredDevice(**get(tx, actor, device.id).model_dump(), token=token)
+
+
+def _flush(tx: Tx) -> None:
+    try:
+        tx.session.flush()
+    except IntegrityError as error:
+        field = "mac" if "devices_mac" in str(error.orig) else "name"
+        raise Conflict(f"Another device has this {field}.", errors=[(field, "is taken")]) from error
+
+
+def register(actor: Actor, new: NewDevice, *, demo: bool = False) -> RegisteredDevice:
+    """`create`, and its account at the broker: nothing remains if either fails."""
+    made = db.run(lambda tx: create(tx, actor, new, demo=demo))
+    try:
+        mqtt.provision(made.id, made.token)
+    except BenchError:
+        db.run(lambda tx: _forget(tx, made.id))
+        raise
+    return made
+
+
+def _forget(tx: Tx, device_id: uuid.UUID) -> None:
+    tx.session.delete(tx.session.get_one(Device, device_id))
+    tx.emit("devices", device_id)
+
+
+def change(tx: Tx, actor: Actor, device_id: str, patch: DevicePatch) -> DeviceView:
+    """Change what the patch names; Conflict if the name is taken."""
+    require(actor, "engineer")
+    device = find(tx, device_id, lock=True)
+    for field, value in patch.model_dump(exclude_unset=True).items():
+        if value is not None or field == "maintenance_reason":
+            setattr(device, field, value)
+    if not device.maintenance:
+        device.maintenance_reason = None
+    _flush(tx)
+    tx.emit("devices", device.id)
+    return get(tx, actor, device.id)
+
+
+def remove(tx: Tx, actor: Actor, device_id: str) -> uuid.UUID:
+    """Take a device out of the bench; its row stays. Conflict while in a run."""
+    require(actor, "engineer")
+    device = find(tx, device_id, lock=True)
+    if tx.session.get(Reservation, device.id):
+        raise Conflict("The device is in a run; cancel that first.")
+    device.removed_at = tx.now
+    device.token_hash = None
+    tx.emit("devices", device.id)
+    return device.id
+
+
+def remove_fully(actor: Actor, device_id: str) -> None:
+    """`remove`, then its account at the broker and its live values."""
+    removed = db.run(lambda tx: remove(tx, actor, device_id))
+    mqtt.revoke(removed)
+    live.forget(removed)
+
+
+def _renew_token(tx: Tx, actor: Actor, device_id: str) -> tuple[uuid.UUID, str]:
+    require(actor, "engineer")
+    device = find(tx, device_id, lock=True)
+    token = new_token("tbd")
+    device.token_hash = token_hash(token)
+    tx.emit("devices", device.id)
+    return device.id, token
+
+
+def renew_token(actor: Actor, device_id: str) -> str:
+    """A new credential; the old one stops working at once, on MQTT within 5 s."""
+    renewed, token = db.run(lambda tx: _renew_token(tx, actor, device_id))
+    mqtt.provision(renewed, token)
+    return token

@@ -1,0 +1,130 @@
+"""Environments: named conditions and variables, chosen when a run starts."""
+
+import math
+import re
+import uuid
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from testbench.adapters.db import Tx
+from testbench.domain.errors import Conflict, Invalid, NotFound
+from testbench.domain.identity import Actor, require
+from testbench.domain.names import Name, Tag, Text
+from testbench.domain.runs import ACTIVE
+from testbench.models import Environment, Run
+from testbench.services import lists
+from testbench.services.keys import as_id
+from testbench.settings import settings
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+
+
+class EnvironmentBody(BaseModel):
+    """What a person writes; variables are numbers or strings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    description: Text = ""
+    variables: dict[str, float | str] = Field(default_factory=dict, max_length=200)
+    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    runner: Literal["builtin", "external"] = "builtin"
+
+    @field_validator("variables", mode="before")
+    @classmethod
+    def _plain(cls, variables: object) -> object:
+        if isinstance(variables, dict):
+            for name, value in variables.items():
+                if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+                    raise ValueError(f"{str(name)[:50]!r} is no variable name (letters, digits, _)")
+                if isinstance(value, bool) or not isinstance(value, int | float | str):
+                    raise ValueError(f"{name} must be a number or a string")
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"{name} must be a finite number")
+        return variables
+
+
+class EnvironmentView(EnvironmentBody):
+    """An environment as stored."""
+
+    id: uuid.UUID
+    created_at: datetime
+
+
+def _view(row: Environment) -> EnvironmentView:
+    return EnvironmentView(**row.model_dump(exclude={"demo"}))
+
+
+def find(tx: Tx, environment_id: str | uuid.UUID, *, lock: bool = False) -> Environment:
+    """The row; NotFound if unknown."""
+    key = as_id(environment_id, "environment")
+    row = tx.session.get(Environment, key, with_for_update=lock or None)
+    if row is None:
+        raise NotFound(f"There is no environment {str(environment_id)[:64]!r}.")
+    return row
+
+
+def get(tx: Tx, actor: Actor, environment_id: str) -> EnvironmentView:
+    """One environment."""
+    require(actor, "viewer")
+    return _view(find(tx, environment_id))
+
+
+def list_(
+    tx: Tx, actor: Actor, *, limit: int = 100, cursor: str | None = None
+) -> lists.Page[EnvironmentView]:
+    """Environments in the order of their making."""
+    require(actor, "viewer")
+    rows, following = lists.page(tx, select(Environment), Environment.id, limit, cursor, uuid.UUID)
+    return lists.Page(items=[_view(row[0]) for row in rows], next_cursor=following)
+
+
+def _store(tx: Tx, row: Environment) -> EnvironmentView:
+    tx.session.add(row)
+    try:
+        tx.session.flush()
+    except IntegrityError as error:
+        raise Conflict(
+            "Another environment has this name.", errors=[("name", "is taken")]
+        ) from error
+    tx.emit("environments", row.id)
+    return _view(row)
+
+
+def _check_runner(body: EnvironmentBody) -> None:
+    if body.runner == "external" and not settings().rabbitmq_url:
+        raise Invalid(
+            "An external runner takes its jobs from RabbitMQ; set RABBITMQ_URL.",
+            errors=[("runner", "needs RabbitMQ")],
+        )
+
+
+def create(tx: Tx, actor: Actor, body: EnvironmentBody, *, demo: bool = False) -> EnvironmentView:
+    """Conflict if the name is taken."""
+    require(actor, "engineer")
+    _check_runner(body)
+    return _store(tx, Environment(**body.model_dump(), demo=demo, created_at=tx.now))
+
+
+def replace(tx: Tx, actor: Actor, environment_id: str, body: EnvironmentBody) -> EnvironmentView:
+    """Active and ended runs keep the copy they started with."""
+    require(actor, "engineer")
+    _check_runner(body)
+    row = find(tx, environment_id, lock=True)
+    row.sqlmodel_update(body.model_dump())
+    return _store(tx, row)
+
+
+def delete(tx: Tx, actor: Actor, environment_id: str) -> None:
+    """Conflict while an active run uses it."""
+    require(actor, "engineer")
+    row = find(tx, environment_id, lock=True)
+    uses = select(Run.id).where(Run.environment_id == row.id, Run.status.in_(ACTIVE)).limit(1)  # type: ignore[attr-defined]  # a column
+    if tx.session.scalar(uses):
+        raise Conflict("An active run uses this environment.")
+    tx.session.delete(row)
+    tx.emit("environments", row.id)

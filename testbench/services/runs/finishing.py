@@ -1,0 +1,98 @@
+"""The only place that ends a run: status, results, release and events in one transaction."""
+
+import uuid
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from testbench.adapters.db import Tx
+from testbench.domain.criteria import Verdict
+from testbench.domain.errors import Conflict
+from testbench.domain.identity import Actor, require
+from testbench.domain.runs import TERMINAL, Outcome, status_for
+from testbench.models import Run
+from testbench.services.reservations import release
+from testbench.services.runs import timeline
+from testbench.services.runs.views import RunView, find, get, parts
+
+
+class DeviceResult(BaseModel):
+    """A device's own outcome with the verdicts behind it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device_id: uuid.UUID
+    outcome: Outcome
+    criteria: list[Verdict] = Field(default_factory=list, max_length=500)
+
+
+class Ending(BaseModel):
+    """How a run is to end, kept while its teardown runs and its callback is delivered."""
+
+    outcome: Outcome
+    reason: str | None = Field(default=None, max_length=2000)
+    devices: list[DeviceResult] = Field(default_factory=list)
+    report: bool = False
+    """Whether the callback door is still to be told."""
+
+
+def finish(tx: Tx, run: Run, ending: Ending) -> None:
+    """End a locked, active run: terminal status, results, devices released, pages told."""
+    if run.status in TERMINAL:
+        raise Conflict("The run has ended.")
+    run.status = status_for(ending.outcome)
+    run.outcome = ending.outcome
+    run.reason = ending.reason
+    run.ended_at = tx.now
+    run.phase, run.due_at, run.ending = "done", None, None
+    run.claim = run.lease_until = run.sent_until = None
+    results = {result.device_id: result for result in ending.devices}
+    for part in parts(tx, [run.id])[run.id]:
+        result = results.get(part.device_id)
+        part.outcome = result.outcome if result else ending.outcome
+        part.criteria = [v.model_dump(mode="json") for v in result.criteria] if result else []
+        tx.emit("devices", part.device_id)
+    tx.session.flush()
+    release(tx, run.id)
+    detail = f"{ending.outcome}: {ending.reason}" if ending.reason else ending.outcome
+    timeline.note(tx, run.id, run.status, detail)
+    tx.emit("runs", run.id)
+
+
+def conclude(tx: Tx, run: Run, ending: Ending) -> None:
+    """Go to the end of a locked run: through its teardown if it has one to do, else at once."""
+    if not needs_teardown(run):
+        finish(tx, run, ending)
+        return
+    run.ending = ending.model_dump(mode="json")
+    run.phase, run.step, run.due_at = "teardown", run.step + 1, tx.now
+    run.claim = run.lease_until = run.sent_until = None
+    tx.session.flush()
+    tx.emit("runs", run.id)
+    tx.wake_clock()
+
+
+def needs_teardown(run: Run) -> bool:
+    """A run that has set its stage, and not yet cleared it, owes a teardown."""
+    case: dict[str, Any] = run.test_case
+    return (
+        bool(case.get("teardown"))
+        and run.started_at is not None
+        and run.phase not in ("teardown", "callback")
+    )
+
+
+def cancel(tx: Tx, actor: Actor, run_id: str) -> RunView:
+    """A person stops a run; Conflict if it has ended."""
+    require(actor, "engineer")
+    run = find(tx, run_id, lock=True)
+    if run.status in TERMINAL:
+        raise Conflict(f"The run has ended: {run.status}.")
+    reason = f"Cancelled by {actor.username}."
+    timeline.note(tx, run.id, "cancel", f"asked for by {actor.username}")
+    ending = Ending(outcome="aborted", reason=reason)
+    if run.phase == "teardown":
+        run.ending = ending.model_dump(mode="json")
+    else:
+        conclude(tx, run, ending)
+    return get(tx, actor, run.id)

@@ -1,0 +1,185 @@
+"""A run as the API and the pages show it."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from sqlalchemy import Select, select
+
+from testbench.adapters.db import Tx
+from testbench.domain.errors import NotFound
+from testbench.domain.identity import Actor, require
+from testbench.domain.runs import TERMINAL
+from testbench.domain.test_cases import TestCaseSpec
+from testbench.domain.times import ms
+from testbench.models import Run, RunDevice, RunEvent
+from testbench.services import lists
+from testbench.services.keys import as_id
+from testbench.settings import settings
+
+
+class RunDeviceView(BaseModel):
+    """A device's part; while the run goes on its verdicts are provisional."""
+
+    device_id: uuid.UUID
+    name: str
+    outcome: str | None
+    criteria: list[dict[str, Any]]
+
+
+class TimelineView(BaseModel):
+    """One thing that happened."""
+
+    at: datetime
+    event: str
+    detail: str
+
+
+class RunView(BaseModel):
+    """A run with its copies of test case and environment."""
+
+    id: uuid.UUID
+    number: int
+    name: str
+    status: str
+    outcome: str | None
+    attempt: int
+    phase: str
+    progress: float
+    test_case: dict[str, Any]
+    environment: dict[str, Any] | None
+    devices: list[RunDeviceView]
+    timeline: list[TimelineView]
+    queued_at: datetime
+    started_at: datetime | None
+    window_start: datetime | None
+    window_end: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+    message: str | None
+    grafana_url: str | None
+    created_by: uuid.UUID | None
+
+
+def progress(run: Run, now: datetime) -> float:
+    """The elapsed share of warm-up + duration + grace; 1 only when terminal."""
+    if run.status in TERMINAL:
+        return 1.0
+    if run.progress is not None:
+        return max(0.0, min(run.progress, 0.999))
+    if run.window_start is None:
+        return 0.0
+    case: Any = run.test_case
+    warmup, grace = float(case["warmup_s"]), float(case["grace_s"])
+    began = run.window_start - timedelta(seconds=warmup)
+    total = warmup + float(case["duration_s"]) + grace
+    share = (now - began).total_seconds() / total if total else 0.0
+    return round(max(0.0, min(share, 0.999)), 4)
+
+
+def timeout_s(run: Run) -> float:
+    """How long the run may take once somebody has taken it."""
+    case: dict[str, Any] = run.test_case
+    fields = {name: case[name] for name in TestCaseSpec.model_fields if name in case}
+    return TestCaseSpec.model_validate(fields).timeout_total_s()
+
+
+def grafana_url(run: Run) -> str | None:
+    """The run's window in Grafana, where one is configured."""
+    base = settings().grafana_url
+    if not base or run.window_start is None or run.window_end is None:
+        return None
+    span = {"from": ms(run.window_start), "to": ms(run.window_end), "var-run": str(run.id)}
+    return f"{base.rstrip('/')}/d/testbench-fleet/testbench?{urlencode(span)}"
+
+
+def _view(run: Run, now: datetime, parts: list[RunDevice], events: list[RunEvent]) -> RunView:
+    return RunView(
+        **run.model_dump(exclude={"progress"}),
+        progress=progress(run, now),
+        grafana_url=grafana_url(run),
+        devices=[RunDeviceView(**part.model_dump()) for part in parts],
+        timeline=[TimelineView(**event.model_dump()) for event in events],
+    )
+
+
+def find(tx: Tx, run_id: str | uuid.UUID, *, lock: bool = False) -> Run:
+    """The row, locked if asked; NotFound if unknown."""
+    run = tx.session.get(Run, as_id(run_id, "run"), with_for_update=lock or None)
+    if run is None:
+        raise NotFound(f"There is no run {str(run_id)[:64]!r}.")
+    return run
+
+
+def parts(tx: Tx, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[RunDevice]]:
+    """Each run's devices, in the order chosen."""
+    rows = tx.session.scalars(
+        select(RunDevice).where(RunDevice.run_id.in_(run_ids)).order_by(RunDevice.position)  # type: ignore[attr-defined,arg-type]  # columns
+    )
+    grouped: dict[uuid.UUID, list[RunDevice]] = {run_id: [] for run_id in run_ids}
+    for row in rows:
+        grouped[row.run_id].append(row)
+    return grouped
+
+
+def get(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> RunView:
+    """One run with its timeline; NotFound if unknown."""
+    require(actor, "viewer")
+    run = find(tx, run_id)
+    tx.session.refresh(run)
+    events = tx.session.scalars(
+        select(RunEvent).where(RunEvent.run_id == run.id).order_by(RunEvent.id)  # type: ignore[arg-type]  # columns
+    )
+    return _view(run, tx.now, parts(tx, [run.id])[run.id], list(events))
+
+
+def matching(
+    statement: Select[Any],
+    *,
+    status: str | None = None,
+    outcome: str | None = None,
+    device_id: str | None = None,
+    test_case_id: str | None = None,
+) -> Select[Any]:
+    """`statement` narrowed to the runs asked for; `active` means queued or running."""
+    if status == "active":
+        statement = statement.where(Run.status.not_in(TERMINAL))  # type: ignore[attr-defined]  # a column
+    elif status:
+        statement = statement.where(Run.status == status)
+    if outcome:
+        statement = statement.where(Run.outcome == outcome)
+    if test_case_id:
+        statement = statement.where(Run.test_case_id == as_id(test_case_id, "test case"))
+    if device_id:
+        part = select(RunDevice.run_id).where(RunDevice.device_id == as_id(device_id, "device"))  # type: ignore[call-overload,arg-type]  # columns
+        statement = statement.where(Run.id.in_(part))  # type: ignore[attr-defined]  # a column
+    return statement
+
+
+def list_(
+    tx: Tx,
+    actor: Actor,
+    *,
+    status: str | None = None,
+    outcome: str | None = None,
+    device_id: str | None = None,
+    test_case_id: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> lists.Page[RunView]:
+    """Runs, newest first; timelines are left to `get`."""
+    require(actor, "viewer")
+    statement = matching(
+        select(Run),
+        status=status,
+        outcome=outcome,
+        device_id=device_id,
+        test_case_id=test_case_id,
+    )
+    rows, following = lists.page(tx, statement, Run.id, limit, cursor, uuid.UUID, newest_first=True)
+    runs = [row[0] for row in rows]
+    members = parts(tx, [run.id for run in runs])
+    items = [_view(run, tx.now, members[run.id], []) for run in runs]
+    return lists.Page(items=items, next_cursor=following)

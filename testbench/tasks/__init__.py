@@ -1,0 +1,11 @@
+"""Dramatiq doors: importing this names every actor to the broker."""
+
+import dramatiq
+
+from testbench.adapters import queue
+
+dramatiq.set_broker(queue.broker())
+
+from testbench.tasks import runs  # noqa: E402  (actors register with the broker set above)
+
+__all__ = ["runs"]
