@@ -12,17 +12,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from testbench.adapters import db
 from testbench.api import doors
-from testbench.api.doors import COOKIE, Caller, Door, allow
+from testbench.api.doors import Caller, Door, allow
 from testbench.domain.errors import BenchError, TooMany, Unauthenticated, Unavailable
 from testbench.domain.identity import Role
 from testbench.domain.links import local_path
 from testbench.services import identity, lists, users
-from testbench.services.identity import Login
+from testbench.services.identity import COOKIE, NAME_COOKIE, Login
 from testbench.settings import settings
 
 FORM = "application/x-www-form-urlencoded"
-# What was typed, for the page that shows the error; too short-lived to matter, and no URL has it.
-NAME_COOKIE = "testbench_login_name"
 NAME_COOKIE_S = 60
 BCRYPT_S = 4.0
 router = APIRouter(prefix="/api/auth", tags=["auth"], route_class=Door)

@@ -25,7 +25,6 @@ from testbench.services import identity
 from testbench.settings import settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-COOKIE = "testbench_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger()
 
@@ -96,7 +95,7 @@ def _authenticate(request: Request) -> Actor:
         if scheme.lower() != "bearer":
             raise Unauthenticated("Send `Authorization: Bearer <token>`.")
         return identity.authenticate_bearer(token.strip())
-    actor = identity.authenticate_cookie(request.cookies.get(COOKIE))
+    actor = identity.authenticate_cookie(request.cookies.get(identity.COOKIE))
     if request.method not in SAFE_METHODS:
         same_origin(request)
     return actor

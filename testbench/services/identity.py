@@ -23,6 +23,9 @@ from testbench.domain.tokens import token_hash
 from testbench.models import AccessToken, User
 from testbench.settings import settings
 
+COOKIE = "testbench_session"
+NAME_COOKIE = "testbench_login_name"
+"""Carries what was typed as username over a refused login: no URL and no log has it."""
 ALGORITHM = "HS256"
 TOKEN_PREFIX = "tbp_"  # noqa: S105 (a prefix, no secret)
 WRONG = "Wrong username or password."
