@@ -4,7 +4,7 @@ Actors are addressed by name, so that whoever sends need not import who executes
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import dramatiq
 import pika
@@ -43,7 +43,7 @@ def broker() -> dramatiq.Broker:
     """This process's broker; RabbitMQ's refuses a send that was not confirmed."""
     if settings().rabbitmq_url:
         return RabbitmqBroker(
-            parameters=[_parameters()], confirm_delivery=True, middleware=_middleware()
+            parameters=cast(Any, [_parameters()]), confirm_delivery=True, middleware=_middleware()
         )
     return RedisBroker(
         url=settings().redis_url,

@@ -63,9 +63,10 @@ async def _read_body(request: Request) -> None:
         return
     body = await bodies.read(request)
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    request._body = body
+    request._body = body  # pyright: ignore[reportPrivateUsage]  # Starlette's own place
     if body and not kind.startswith("application/x-www-form-urlencoded"):
-        request._json = await anyio.to_thread.run_sync(bodies.parse, body)
+        value = await anyio.to_thread.run_sync(bodies.parse, body)
+        request._json = value  # pyright: ignore[reportPrivateUsage]  # as above
         headers = [(k, v) for k, v in request.scope["headers"] if k != b"content-type"]
         request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
         request.__dict__.pop("_headers", None)

@@ -40,9 +40,9 @@ def answer(
 def of(request: Request, error: BenchError) -> JSONResponse:
     """The answer for a refusal of the bench."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    if error.status == 401:  # noqa: PLR2004 (an HTTP status)
+    if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503 and not error.retry_after:  # noqa: PLR2004 (an HTTP status)
+    if error.status == 503 and not error.retry_after:
         headers["Retry-After"] = "5"
     return answer(request, error.status, error.title, error.detail, error.errors, headers)
 
@@ -86,5 +86,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        log.exception("unexpected_error", exc_info=error)
+        log.error("unexpected_error", exc_info=error)
         return answer(request, 500, "Internal error", "The bench has a fault; it was logged.")

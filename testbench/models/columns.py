@@ -39,5 +39,3 @@ def document(*, null: bool = False, default: Any = dict) -> Any:
 def words() -> Any:
     """A list of strings."""
     return Field(default_factory=list, sa_column=Column(ARRAY(Text), nullable=False))
-
-

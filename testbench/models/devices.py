@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, text
 from sqlalchemy.types import Text
@@ -33,8 +34,8 @@ class Device(SQLModel, table=True):
     maintenance: bool = False
     maintenance_reason: str | None = Field(default=None, sa_column=Column(Text))
     token_hash: str | None = Field(default=None, sa_column=Column(Text, unique=True))
-    info: dict[str, object] = columns.document()
-    desired: dict[str, object] = columns.document()
+    info: dict[str, Any] = columns.document()
+    desired: dict[str, Any] = columns.document()
     tracing: bool = False
     trace_logs: bool = False
     poll_error: str | None = Field(default=None, sa_column=Column(Text))

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, Uuid, text
 from sqlalchemy.types import Text
@@ -32,9 +33,9 @@ class Run(SQLModel, table=True):
     reason: str | None = Field(default=None, sa_column=Column(Text))
     created_by: uuid.UUID | None = columns.ref("users.id", null=True)
     test_case_id: uuid.UUID = Field(sa_column=Column(Uuid, nullable=False, index=True))
-    test_case: dict[str, object] = columns.document()
+    test_case: dict[str, Any] = columns.document()
     environment_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid, index=True))
-    environment: dict[str, object] | None = columns.document(null=True)
+    environment: dict[str, Any] | None = columns.document(null=True)
     demo: bool = False
 
     attempt: int = 1
@@ -50,7 +51,7 @@ class Run(SQLModel, table=True):
     heartbeat_at: datetime | None = columns.moment(null=True)
     progress: float | None = None
     message: str | None = Field(default=None, sa_column=Column(Text))
-    ending: dict[str, object] | None = columns.document(null=True)
+    ending: dict[str, Any] | None = columns.document(null=True)
     """The intended end: outcome, reason and the devices' results, kept until finish."""
     answered: str | None = Field(default=None, sa_column=Column(Text))
     """Hash of the callback that ended the run, so that its repeat is known."""
@@ -74,7 +75,7 @@ class RunDevice(SQLModel, table=True):
     position: int
     name: str = Field(sa_column=Column(Text, nullable=False))
     outcome: str | None = Field(default=None, sa_column=Column(Text))
-    criteria: list[dict[str, object]] = columns.document(default=list)
+    criteria: list[dict[str, Any]] = columns.document(default=list)
 
 
 class RunEvent(SQLModel, table=True):

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, Identity, Integer, UniqueConstraint
 from sqlalchemy.types import Text
@@ -33,5 +34,5 @@ class ValidationError(SQLModel, table=True):
     device_id: uuid.UUID | None = columns.ref("devices.id", null=True, cascade=True)
     at: datetime = columns.moment(index=True)
     door: str = Field(sa_column=Column(Text, nullable=False))
-    errors: list[dict[str, object]] = columns.document(default=list)
+    errors: list[dict[str, Any]] = columns.document(default=list)
     payload: str = Field(sa_column=Column(Text, nullable=False))

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, Integer
 from sqlalchemy.types import Text
@@ -31,5 +32,5 @@ class TestCaseRevision(SQLModel, table=True):
 
     test_case_id: uuid.UUID = columns.ref("test_cases.id", primary=True, cascade=True)
     revision: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    document: dict[str, object] = columns.document()
+    document: dict[str, Any] = columns.document()
     created_at: datetime = columns.moment()

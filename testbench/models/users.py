@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Column, Index, text
 from sqlalchemy.types import Text
@@ -45,7 +46,7 @@ class DashboardConfig(SQLModel, table=True):
     __tablename__ = "dashboard_configs"
 
     user_id: uuid.UUID = columns.ref("users.id", primary=True, cascade=True)
-    config: dict[str, object] = columns.document()
+    config: dict[str, Any] = columns.document()
 
 
 class IdempotencyKey(SQLModel, table=True):
@@ -56,5 +57,5 @@ class IdempotencyKey(SQLModel, table=True):
     user_id: uuid.UUID = columns.ref("users.id", primary=True, cascade=True)
     key: str = Field(sa_column=Column(Text, primary_key=True))
     body_hash: str = Field(sa_column=Column(Text, nullable=False))
-    answer: dict[str, object] = columns.document()
+    answer: dict[str, Any] = columns.document()
     created_at: datetime = columns.moment(index=True)

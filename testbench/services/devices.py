@@ -1,12 +1,14 @@
 """Devices: register, list, hold for maintenance, remove; state derived in one place."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
 
 from testbench.adapters import db, live, mqtt
 from testbench.adapters.db import Tx
@@ -107,27 +109,27 @@ class DeviceList(lists.Page[DeviceView]):
 
 
 def _online() -> ColumnElement[bool]:
-    silence = func.make_interval(0, 0, 0, 0, 0, 0, Device.offline_after_s)
-    return func.coalesce(Presence.last_seen > func.clock_timestamp() - silence, False)
+    silence = func.make_interval(0, 0, 0, 0, 0, 0, col(Device.offline_after_s))
+    return func.coalesce(col(Presence.last_seen) > func.clock_timestamp() - silence, False)
 
 
 def state_column() -> ColumnElement[str]:
     """`domain.devices.shown_state` in SQL, for filters and counts."""
     return case(
-        (Reservation.run_id.is_not(None), "in_test"),  # type: ignore[union-attr]  # SQLModel types columns as values
-        (Device.maintenance, "maintenance"),  # type: ignore[arg-type]  # as above
+        (col(Reservation.run_id).is_not(None), "in_test"),
+        (col(Device.maintenance), "maintenance"),
         (_online(), "available"),
         else_="offline",
     )
 
 
-def query() -> Select[Any]:
+def query() -> Any:
     """Every present device with run, presence and online."""
     return (
-        select(Device, Reservation.run_id, Presence, _online().label("online"))  # type: ignore[call-overload]  # as above
-        .outerjoin(Presence, Presence.device_id == Device.id)
-        .outerjoin(Reservation, Reservation.device_id == Device.id)
-        .where(Device.removed_at.is_(None))  # type: ignore[union-attr]  # as above
+        select(Device, col(Reservation.run_id), Presence, _online().label("online"))
+        .outerjoin(Presence, col(Presence.device_id) == col(Device.id))
+        .outerjoin(Reservation, col(Reservation.device_id) == col(Device.id))
+        .where(col(Device.removed_at).is_(None))
     )
 
 
@@ -139,7 +141,7 @@ def views(rows: list[Any]) -> list[DeviceView]:
     return [_view(row, latest.get(row[0].id, {}), seen.get(row[0].id)) for row in rows]
 
 
-def _view(row: Any, latest: dict[str, dict[str, Any]], seen: datetime | None) -> DeviceView:
+def _view(row: Any, latest: Mapping[str, Any], seen: datetime | None) -> DeviceView:
     device, run_id, presence, online = row[0], row[1], row[2], row[3]
     stored = presence.last_seen if presence else None
     moments = [moment for moment in (stored, seen) if moment]
@@ -151,7 +153,7 @@ def _view(row: Any, latest: dict[str, dict[str, Any]], seen: datetime | None) ->
         online=online,
         run_id=run_id,
         last_seen=max(moments) if moments else None,
-        latest=latest,
+        latest=dict(latest),
         missing=presence.missing if presence else 0,
         clock_off_ms=presence.clock_off_ms if presence else 0,
     )
@@ -160,18 +162,18 @@ def _view(row: Any, latest: dict[str, dict[str, Any]], seen: datetime | None) ->
 def get(tx: Tx, actor: Actor, device_id: str | uuid.UUID) -> DeviceView:
     """One device by id, or by MAC; NotFound if there is none."""
     require(actor, "viewer")
-    row = tx.session.execute(query().where(Device.id == find(tx, device_id).id)).one()
+    row = tx.session.execute(query().where(col(Device.id) == find(tx, device_id).id)).one()
     return views([row])[0]
 
 
 def find(tx: Tx, device_id: str | uuid.UUID, *, lock: bool = False) -> Device:
     """The row, locked if asked; NotFound if unknown or removed."""
     where = (
-        Device.mac == normal_mac(device_id)
-        if isinstance(device_id, str) and device_id.count(":") == 5  # noqa: PLR2004 (a MAC)
-        else Device.id == as_id(device_id, "device")
+        col(Device.mac) == normal_mac(device_id)
+        if isinstance(device_id, str) and device_id.count(":") == 5
+        else col(Device.id) == as_id(device_id, "device")
     )
-    statement = select(Device).where(where, Device.removed_at.is_(None))  # type: ignore[arg-type,union-attr]  # SQLModel types columns as values
+    statement = select(Device).where(where, col(Device.removed_at).is_(None))
     device = tx.session.scalar(statement.with_for_update() if lock else statement)
     if device is None:
         raise NotFound(f"There is no device {str(device_id)[:64]!r}.")
@@ -183,14 +185,14 @@ def matching(
 ) -> Select[Any]:
     """`statement` narrowed by tag, kind, and text in name, address or tag."""
     if tag:
-        statement = statement.where(Device.tags.contains([tag]))  # type: ignore[attr-defined]  # an ARRAY column
+        statement = statement.where(col(Device.tags).contains([tag]))
     if kind:
-        statement = statement.where(Device.kind == kind)
+        statement = statement.where(col(Device.kind) == kind)
     if q:
         like = "%" + q.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        columns = (Device.name, Device.mac, Device.ip, Device.hostname)
-        tags = func.array_to_string(Device.tags, " ")
-        statement = statement.where(or_(*(c.ilike(like) for c in columns), tags.ilike(like)))  # type: ignore[union-attr]  # columns
+        columns = (col(Device.name), col(Device.mac), col(Device.ip), col(Device.hostname))
+        tags = func.array_to_string(col(Device.tags), " ")
+        statement = statement.where(or_(*(c.ilike(like) for c in columns), tags.ilike(like)))
     return statement
 
 
@@ -221,7 +223,7 @@ def list_(
     statement = matching(query(), tag=tag, q=q, kind=kind)
     if state:
         statement = statement.where(state_column() == state)
-    rows, following = lists.page(tx, statement, Device.id, limit, cursor, uuid.UUID)
+    rows, following = lists.page(tx, statement, col(Device.id), limit, cursor, uuid.UUID)
     return DeviceList(
         items=views(rows), next_cursor=following, counts=counts(tx, tag=tag, q=q, kind=kind)
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
 
 from testbench.adapters.db import Tx
 from testbench.domain.errors import Conflict, Invalid, NotFound
@@ -79,7 +80,9 @@ def list_(
 ) -> lists.Page[EnvironmentView]:
     """Environments in the order of their making."""
     require(actor, "viewer")
-    rows, following = lists.page(tx, select(Environment), Environment.id, limit, cursor, uuid.UUID)
+    rows, following = lists.page(
+        tx, select(Environment), col(Environment.id), limit, cursor, uuid.UUID
+    )
     return lists.Page(items=[_view(row[0]) for row in rows], next_cursor=following)
 
 
@@ -123,7 +126,11 @@ def delete(tx: Tx, actor: Actor, environment_id: str) -> None:
     """Conflict while an active run uses it."""
     require(actor, "engineer")
     row = find(tx, environment_id, lock=True)
-    uses = select(Run.id).where(Run.environment_id == row.id, Run.status.in_(ACTIVE)).limit(1)  # type: ignore[attr-defined]  # a column
+    uses = (
+        select(col(Run.id))
+        .where(col(Run.environment_id) == row.id, col(Run.status).in_(ACTIVE))
+        .limit(1)
+    )
     if tx.session.scalar(uses):
         raise Conflict("An active run uses this environment.")
     tx.session.delete(row)

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
 
 from testbench.adapters import stores
 from testbench.adapters.db import Tx
@@ -25,7 +26,7 @@ from testbench.services.keys import as_id
 MAX_WINDOW_MS = 10 * 366 * 86_400_000
 
 
-class TestCaseBody(TestCaseSpec):
+class TestCaseBody(TestCaseSpec, frozen=True):
     """What a person writes: a name and the document."""
 
     __test__ = False
@@ -37,7 +38,7 @@ class TestCaseBody(TestCaseSpec):
         return self.model_dump(mode="json", exclude={"name"})
 
 
-class TestCaseView(TestCaseBody):
+class TestCaseView(TestCaseBody, frozen=True):
     """A test case with its current revision."""
 
     __test__ = False
@@ -67,11 +68,11 @@ class EvaluationResult(BaseModel):
     window_end: datetime
 
 
-def _query() -> Select[Any]:
-    current = (TestCaseRevision.test_case_id == TestCase.id) & (  # type: ignore[operator]  # columns
-        TestCaseRevision.revision == TestCase.revision
+def _query() -> Any:
+    current = (col(TestCaseRevision.test_case_id) == col(TestCase.id)) & (
+        col(TestCaseRevision.revision) == col(TestCase.revision)
     )
-    return select(TestCase, TestCaseRevision.document).join(TestCaseRevision, current)  # type: ignore[call-overload,arg-type]  # columns
+    return select(TestCase, col(TestCaseRevision.document)).join(TestCaseRevision, current)
 
 
 def _view(row: Any) -> TestCaseView:
@@ -89,7 +90,7 @@ def get(tx: Tx, actor: Actor, test_case_id: str | uuid.UUID) -> TestCaseView:
     """One test case at its current revision; NotFound if unknown."""
     require(actor, "viewer")
     key = as_id(test_case_id, "test case")
-    row = tx.session.execute(_query().where(TestCase.id == key)).one_or_none()
+    row = tx.session.execute(_query().where(col(TestCase.id) == key)).one_or_none()
     if row is None:
         raise NotFound(f"There is no test case {str(test_case_id)[:64]!r}.")
     return _view(row)
@@ -100,7 +101,7 @@ def list_(
 ) -> lists.Page[TestCaseView]:
     """Test cases in the order of their making."""
     require(actor, "viewer")
-    rows, following = lists.page(tx, _query(), TestCase.id, limit, cursor, uuid.UUID)
+    rows, following = lists.page(tx, _query(), col(TestCase.id), limit, cursor, uuid.UUID)
     return lists.Page(items=[_view(row) for row in rows], next_cursor=following)
 
 
@@ -110,12 +111,12 @@ def revisions(tx: Tx, actor: Actor, test_case_id: str) -> list[TestCaseView]:
     case = _locked(tx, test_case_id, lock=False)
     rows = tx.session.scalars(
         select(TestCaseRevision)
-        .where(TestCaseRevision.test_case_id == case.id)  # type: ignore[arg-type]  # a column
-        .order_by(TestCaseRevision.revision.desc())  # type: ignore[attr-defined]  # a column
+        .where(col(TestCaseRevision.test_case_id) == case.id)
+        .order_by(col(TestCaseRevision.revision).desc())
     )
     return [
         TestCaseView(
-            **row.document,  # type: ignore[arg-type]  # validated by the model
+            **row.document,
             id=case.id,
             name=case.name,
             revision=row.revision,
@@ -171,7 +172,11 @@ def delete(tx: Tx, actor: Actor, test_case_id: str) -> None:
     """Conflict while an active run uses it."""
     require(actor, "engineer")
     case = _locked(tx, test_case_id)
-    uses = select(Run.id).where(Run.test_case_id == case.id, Run.status.in_(ACTIVE)).limit(1)  # type: ignore[attr-defined]  # a column
+    uses = (
+        select(col(Run.id))
+        .where(col(Run.test_case_id) == case.id, col(Run.status).in_(ACTIVE))
+        .limit(1)
+    )
     if tx.session.scalar(uses):
         raise Conflict("An active run uses this test case.")
     tx.session.delete(case)
@@ -192,7 +197,7 @@ def try_out(tx: Tx, actor: Actor, spec: TestCaseSpec, body: Evaluation) -> Evalu
     window = _window(body)
     judged = judge(tx, spec.resolve(variables), device.id, window)
     return EvaluationResult(
-        outcome=judged.outcome,
+        outcome=judged.outcome or "error",
         criteria=judged.criteria,
         window_start=body.start,
         window_end=body.end,
@@ -219,5 +224,5 @@ def judge(
 ) -> DeviceJudgement:
     """One fold over all stored readings of the window."""
     metrics = sorted(metrics_needed(spec))
-    series = stores.current().window(tx, device_id, metrics, window.start, window.end)
+    series = stores.store().window(tx, device_id, metrics, window.start, window.end)
     return judge_device(spec, series, window, clock_off_ms=clock_off_ms)

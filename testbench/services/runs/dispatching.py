@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, or_, select
+from sqlmodel import col
 
 from testbench.adapters.db import Tx
 from testbench.adapters.runners import callback_url
@@ -66,11 +67,18 @@ def next_due_s(tx: Tx) -> float | None:
 def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any]:
     """What an external runner gets: plain JSON on the queue `testbench.jobs`."""
     run = find(tx, run_id, lock=True)
-    devices = tx.session.execute(
-        select(Device.id, Device.name, Device.kind, Device.ip, Device.mac, Device.tags)  # type: ignore[call-overload]  # columns
-        .join(RunDevice, RunDevice.device_id == Device.id)
-        .where(RunDevice.run_id == run.id)
-        .order_by(RunDevice.position)
+    devices = tx.session.scalars(
+        select(
+            col(Device.id),
+            col(Device.name),
+            col(Device.kind),
+            col(Device.ip),
+            col(Device.mac),
+            col(Device.tags),
+        )
+        .join(RunDevice, col(RunDevice.device_id) == col(Device.id))
+        .where(col(RunDevice.run_id) == run.id)
+        .order_by(col(RunDevice.position))
     )
     deadline = tx.now + timedelta(seconds=timeout_s(run))
     return {
@@ -80,7 +88,10 @@ def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any]:
         "token": tokens.issue(run.id, run.attempt),
         "test_case": run.test_case,
         "environment": run.environment,
-        "devices": [{**row._mapping, "id": str(row.id)} for row in devices],
+        "devices": [
+            device.model_dump(mode="json", include={"id", "name", "kind", "ip", "mac", "tags"})
+            for device in devices
+        ],
         "deadline": deadline.isoformat(),
     }
 
@@ -100,12 +111,12 @@ def sweep(tx: Tx, ready_since: datetime) -> int:
     """End what has waited too long; how many. Waiting counts from when the bench was ready."""
     waited = timedelta(seconds=settings().queue_timeout_s)
     late = select(Run).where(
-        Run.status.in_(ACTIVE),  # type: ignore[attr-defined]  # columns
-        Run.phase.not_in(("teardown", "callback")),  # type: ignore[attr-defined]
+        col(Run.status).in_(ACTIVE),
+        col(Run.phase).not_in(("teardown", "callback")),
         or_(
-            (Run.status == "queued")
-            & (func.greatest(Run.queued_at, ready_since) < tx.now - waited),  # type: ignore[operator]
-            func.greatest(Run.deadline_at, ready_since + READY_GRACE) < tx.now,
+            (col(Run.status) == "queued")
+            & (func.greatest(col(Run.queued_at), ready_since) < tx.now - waited),
+            func.greatest(col(Run.deadline_at), ready_since + READY_GRACE) < tx.now,
             _lost_heartbeat(tx),
         ),
     )
@@ -117,7 +128,7 @@ def sweep(tx: Tx, ready_since: datetime) -> int:
 
 def _lost_heartbeat(tx: Tx) -> Any:
     silence = timedelta(seconds=settings().heartbeat_timeout_s)
-    return (Run.phase == "external") & (Run.heartbeat_at < tx.now - silence)  # type: ignore[operator]  # columns
+    return (col(Run.phase) == "external") & (col(Run.heartbeat_at) < tx.now - silence)
 
 
 def _end_late(tx: Tx, run: Run) -> None:

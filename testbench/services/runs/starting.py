@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import select
+from sqlmodel import col
 
 from testbench.adapters.db import Tx
 from testbench.domain.errors import Conflict, Invalid, NotFound
@@ -72,7 +73,7 @@ def start(tx: Tx, actor: Actor, new: NewRun, idempotency_key: str | None = None)
 
 def _answered(tx: Tx, user: uuid.UUID, key: str, body_hash: str) -> dict[str, Any] | None:
     """The stored answer; one caller at a time looks, so that a key starts one run."""
-    if len(key) > 200:  # noqa: PLR2004 (as long as a name)
+    if len(key) > 200:
         raise Invalid(
             "The key is too long.", errors=[("Idempotency-Key", "at most 200 characters")]
         )
@@ -136,10 +137,11 @@ def _devices(tx: Tx, wanted: list[str]) -> list[Device]:
     """The rows in the order asked for, kept from removal; NotFound, then Conflict."""
     ids = [_key(device_id) for device_id in wanted]
     known = {key for key in ids if key}
-    locked = select(Device).where(Device.id.in_(known), Device.removed_at.is_(None))  # type: ignore[attr-defined,union-attr]  # columns
+    locked = select(Device).where(col(Device.id).in_(known), col(Device.removed_at).is_(None))
     rows = {
-        d.id: d for d in tx.session.scalars(locked.order_by(Device.id).with_for_update(read=True))
-    }  # type: ignore[arg-type]  # a column
+        d.id: d
+        for d in tx.session.scalars(locked.order_by(col(Device.id)).with_for_update(read=True))
+    }
     unknown = [
         (name, "unknown device") for name, key in zip(wanted, ids, strict=True) if key not in rows
     ]
@@ -149,10 +151,8 @@ def _devices(tx: Tx, wanted: list[str]) -> list[Device]:
         raise Invalid("A device is named twice.", errors=[("device_ids", "names a device twice")])
     states = (
         devices.query()
-        .where(Device.id.in_(known))
-        .with_only_columns(  # type: ignore[attr-defined]  # a column
-            Device.id, devices.state_column().label("state")
-        )
+        .where(col(Device.id).in_(known))
+        .with_only_columns(col(Device.id), devices.state_column().label("state"))
     )
     shown = {row.id: row.state for row in tx.session.execute(states)}
     busy = [(str(key), _WHY[shown[key]]) for key in ids if key and shown[key] != "available"]

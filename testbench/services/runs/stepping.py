@@ -49,7 +49,7 @@ WHERE id = %(id)s AND step = %(step)s AND claim = %(claim)s
 """
 
 
-class Fenced(Exception):  # noqa: N818 (not a failure: somebody else has the step)
+class Fenced(Exception):
     """The claim is no longer ours; what this step did is thrown away."""
 
 
@@ -231,7 +231,7 @@ def _look(tx: Tx, step: Step, device_id: uuid.UUID) -> int | None:
     if until < window.start:
         return None
     metrics = sorted(metrics_needed(step.spec))
-    series = stores.current().window(tx, device_id, metrics, window.start, until)
+    series = stores.store().window(tx, device_id, metrics, window.start, until)
     seen = provisional(step.spec, series, window, ms(step.now))
     tx.cursor().execute(
         "UPDATE run_devices SET criteria = %s WHERE run_id = %s AND device_id = %s",

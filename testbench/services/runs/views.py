@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from sqlalchemy import Select, select
+from sqlmodel import col
 
 from testbench.adapters.db import Tx
 from testbench.domain.errors import NotFound
@@ -116,7 +117,9 @@ def find(tx: Tx, run_id: str | uuid.UUID, *, lock: bool = False) -> Run:
 def parts(tx: Tx, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[RunDevice]]:
     """Each run's devices, in the order chosen."""
     rows = tx.session.scalars(
-        select(RunDevice).where(RunDevice.run_id.in_(run_ids)).order_by(RunDevice.position)  # type: ignore[attr-defined,arg-type]  # columns
+        select(RunDevice)
+        .where(col(RunDevice.run_id).in_(run_ids))
+        .order_by(col(RunDevice.position))
     )
     grouped: dict[uuid.UUID, list[RunDevice]] = {run_id: [] for run_id in run_ids}
     for row in rows:
@@ -130,7 +133,7 @@ def get(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> RunView:
     run = find(tx, run_id)
     tx.session.refresh(run)
     events = tx.session.scalars(
-        select(RunEvent).where(RunEvent.run_id == run.id).order_by(RunEvent.id)  # type: ignore[arg-type]  # columns
+        select(RunEvent).where(col(RunEvent.run_id) == run.id).order_by(col(RunEvent.id))
     )
     return _view(run, tx.now, parts(tx, [run.id])[run.id], list(events))
 
@@ -145,16 +148,18 @@ def matching(
 ) -> Select[Any]:
     """`statement` narrowed to the runs asked for; `active` means queued or running."""
     if status == "active":
-        statement = statement.where(Run.status.not_in(TERMINAL))  # type: ignore[attr-defined]  # a column
+        statement = statement.where(col(Run.status).not_in(TERMINAL))
     elif status:
-        statement = statement.where(Run.status == status)
+        statement = statement.where(col(Run.status) == status)
     if outcome:
-        statement = statement.where(Run.outcome == outcome)
+        statement = statement.where(col(Run.outcome) == outcome)
     if test_case_id:
-        statement = statement.where(Run.test_case_id == as_id(test_case_id, "test case"))
+        statement = statement.where(col(Run.test_case_id) == as_id(test_case_id, "test case"))
     if device_id:
-        part = select(RunDevice.run_id).where(RunDevice.device_id == as_id(device_id, "device"))  # type: ignore[call-overload,arg-type]  # columns
-        statement = statement.where(Run.id.in_(part))  # type: ignore[attr-defined]  # a column
+        part = select(col(RunDevice.run_id)).where(
+            col(RunDevice.device_id) == as_id(device_id, "device")
+        )
+        statement = statement.where(col(Run.id).in_(part))
     return statement
 
 
@@ -178,7 +183,9 @@ def list_(
         device_id=device_id,
         test_case_id=test_case_id,
     )
-    rows, following = lists.page(tx, statement, Run.id, limit, cursor, uuid.UUID, newest_first=True)
+    rows, following = lists.page(
+        tx, statement, col(Run.id), limit, cursor, uuid.UUID, newest_first=True
+    )
     runs = [row[0] for row in rows]
     members = parts(tx, [run.id for run in runs])
     items = [_view(run, tx.now, members[run.id], []) for run in runs]
