@@ -71,3 +71,11 @@ class Store(Protocol):
     def delete(self, tx: Tx, device_id: uuid.UUID) -> None:
         """Forget every reading of a device."""
         ...
+
+    def prepare(self, days_ahead: int) -> None:
+        """Make room for the coming days, in a transaction of its own."""
+        ...
+
+    def expire(self, days: int) -> None:
+        """Drop readings older than `days`, in a transaction of its own."""
+        ...

@@ -1,0 +1,277 @@
+"""Readings in PostgreSQL: staged by COPY, upserted; read by COPY straight into arrays."""
+
+import json
+import struct
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+
+from testbench.adapters.db import Tx, transaction
+from testbench.adapters.stores import partitions, series
+from testbench.adapters.stores.base import Point, Reading, Value, Written
+from testbench.domain.criteria import Series
+from testbench.domain.telemetry import DAY_MS
+
+PG_EPOCH_MS = 946_684_800_000
+"""2000-01-01, from which PostgreSQL counts its microseconds."""
+
+# One row of COPY BINARY (PostgreSQL manual, COPY, "Binary Format"): a count of fields, then each
+# field's length and bytes; length -1 is NULL.
+_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+_TRAILER = struct.pack(">h", -1)
+_NUMBER_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("size_id", ">i4"),
+        ("series_id", ">i4"),
+        ("size_ts", ">i4"),
+        ("ts", ">i8"),
+        ("size_value", ">i4"),
+        ("value", ">f8"),
+        ("size_other", ">i4"),
+    ]
+)
+_OTHER_ROW = struct.Struct(">hiiiqii")
+_READ_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("size_ts", ">i4"),
+        ("ts", ">i8"),
+        ("size_value", ">i4"),
+        ("value", ">f8"),
+    ]
+)
+_PLAIN = {"fields": 2, "size_ts": 8, "size_value": 8}
+
+_STAGE = """
+CREATE TEMP TABLE IF NOT EXISTS staged_readings (
+    series_id integer, ts timestamptz, value double precision, other text
+) ON COMMIT DELETE ROWS
+"""
+_COPY_IN = "COPY staged_readings FROM STDIN (FORMAT binary)"
+# In one order everywhere, so that two batches with the same readings cannot deadlock.
+_UPSERT = """
+INSERT INTO readings AS r (series_id, ts, value, other)
+SELECT series_id, ts, value, other FROM staged_readings ORDER BY series_id, ts
+ON CONFLICT (series_id, ts) DO UPDATE SET value = EXCLUDED.value, other = EXCLUDED.other
+WHERE (r.value, r.other) IS DISTINCT FROM (EXCLUDED.value, EXCLUDED.other)
+"""
+_WINDOW = """
+COPY (SELECT ts, value FROM readings
+      WHERE series_id = {id} AND ts BETWEEN '{start}' AND '{end}' ORDER BY ts)
+TO STDOUT (FORMAT binary)
+"""
+_WHOLE = """
+SELECT ts, value, other FROM readings
+WHERE series_id = %s AND ts BETWEEN %s AND %s ORDER BY ts LIMIT %s
+"""
+_LAST = """
+SELECT date_part('epoch', ts) FROM readings
+WHERE series_id = %s AND ts BETWEEN %s AND %s ORDER BY ts DESC LIMIT 1
+"""
+# Arrays compare element by element: the smallest [value, at] is the earliest smallest value.
+_EXTREMES = """
+SELECT min(ARRAY[value, at]) FILTER (WHERE value IS NOT NULL),
+       max(ARRAY[value, -at]) FILTER (WHERE value IS NOT NULL),
+       max(ts) FILTER (WHERE value IS NULL)
+FROM (SELECT ts, value, date_part('epoch', ts) AS at FROM readings
+      WHERE series_id = %(id)s AND ts BETWEEN %(start)s AND %(end)s) AS w
+GROUP BY floor((at - %(first)s) / %(width)s)
+"""
+_OTHERS_AT = "SELECT ts, value, other FROM readings WHERE series_id = %s AND ts = ANY(%s)"
+_LATEST = """
+SELECT s.device_id, s.metric, r.ts, r.value, r.other
+FROM series s CROSS JOIN LATERAL (
+    SELECT ts, value, other FROM readings WHERE series_id = s.id ORDER BY ts DESC LIMIT 1) r
+WHERE s.device_id = ANY(%s)
+"""
+_METRICS = """
+SELECT metric FROM series s
+WHERE device_id = %s AND EXISTS (SELECT FROM readings WHERE series_id = s.id) ORDER BY metric
+"""
+
+
+class PostgresStore:
+    """The `Store` inside the bench's own database."""
+
+    def write(self, tx: Tx, readings: Sequence[Reading]) -> Written:
+        """COPY into a temporary table, then one upsert; `accepted` is what it changed."""
+        if not readings:
+            return Written(0, 0)
+        ids = series.ensure(tx, {(reading[0], reading[1]) for reading in readings})
+        last = {(ids[r[0], r[1]], r[2]): r[3] for r in readings}
+        partitions.ensure({ts // DAY_MS for _, ts in last})
+        cursor = tx.cursor()
+        cursor.execute(_STAGE)
+        with cursor.copy(_COPY_IN) as copy:
+            copy.write(_rows(last))
+        try:
+            cursor.execute(_UPSERT)
+        except partitions.NoPartition:
+            partitions.forget()
+            raise
+        return Written(cursor.rowcount, len(readings) - cursor.rowcount)
+
+    def window(
+        self, tx: Tx, device_id: uuid.UUID, metrics: Sequence[str], start: int, end: int
+    ) -> dict[str, Series]:
+        """One binary COPY a metric, without a Python object a row."""
+        ids = series.find(tx, device_id, metrics)
+        cursor = tx.cursor()
+        return {
+            metric: _read_window(cursor, ids[metric], start, end)
+            if metric in ids
+            else Series.empty()
+            for metric in metrics
+        }
+
+    def downsampled(
+        self,
+        tx: Tx,
+        device_id: uuid.UUID,
+        metrics: Sequence[str],
+        start: int,
+        end: int,
+        max_points: int,
+    ) -> dict[str, list[Point]]:
+        """Minimum and maximum of equal stretches; of strings and bools the last of each."""
+        ids = series.find(tx, device_id, metrics)
+        cursor = tx.cursor()
+        return {
+            metric: _thin(cursor, ids[metric], start, end, max_points) if metric in ids else []
+            for metric in metrics
+        }
+
+    def latest(
+        self, tx: Tx, device_ids: Sequence[uuid.UUID]
+    ) -> Mapping[uuid.UUID, dict[str, Point]]:
+        """One look at the end of each series."""
+        rows = tx.cursor().execute(_LATEST, (list(device_ids),))
+        newest: dict[uuid.UUID, dict[str, Point]] = {}
+        for device_id, metric, ts, value, other in rows:
+            newest.setdefault(device_id, {})[metric] = _point(ts, value, other)
+        return newest
+
+    def metrics(self, tx: Tx, device_id: uuid.UUID) -> list[str]:
+        """Those that still have a reading."""
+        return [metric for (metric,) in tx.cursor().execute(_METRICS, (device_id,))]
+
+    def delete(self, tx: Tx, device_id: uuid.UUID) -> None:
+        """The readings go; the series' keys stay, for other processes remember them."""
+        tx.cursor().execute(
+            "DELETE FROM readings r USING series s WHERE r.series_id = s.id AND s.device_id = %s",
+            (device_id,),
+        )
+
+    def prepare(self, days_ahead: int) -> None:
+        """Partitions for today and the days after it."""
+        today = partitions.day_of(int(datetime.now(UTC).timestamp() * 1000))
+        partitions.ensure(range(today, today + days_ahead + 1))
+
+    def expire(self, days: int) -> None:
+        """Whole partitions are dropped, the rest is deleted."""
+        with transaction() as tx:
+            before = tx.now - timedelta(days=days)
+        partitions.expire(before)
+
+
+def _rows(last: Mapping[tuple[int, int], Value]) -> bytes:
+    """The batch as COPY BINARY: numbers as one array, the rare others one by one."""
+    others = [(key, value) for key, value in last.items() if isinstance(value, str | bool)]
+    if others:
+        last = {key: value for key, value in last.items() if not isinstance(value, str | bool)}
+    rows = np.empty(len(last), _NUMBER_ROW)
+    keys = np.array(list(last), np.int64).reshape(-1, 2)
+    rows["fields"], rows["size_id"], rows["size_ts"], rows["size_value"] = 4, 4, 8, 8
+    rows["series_id"] = keys[:, 0]
+    rows["ts"] = (keys[:, 1] - PG_EPOCH_MS) * 1000
+    rows["value"] = np.array(list(last.values()), np.float64)
+    rows["size_other"] = -1
+    return b"".join((_HEADER, rows.tobytes(), *(_other_row(*item) for item in others), _TRAILER))
+
+
+def _other_row(key: tuple[int, int], value: Value) -> bytes:
+    text = json.dumps(value, ensure_ascii=False).encode()
+    micros = (key[1] - PG_EPOCH_MS) * 1000
+    return _OTHER_ROW.pack(4, 4, key[0], 8, micros, -1, len(text)) + text
+
+
+def _read_window(cursor: psycopg.Cursor[Any], id: int, start: int, end: int) -> Series:
+    statement = _WINDOW.format(id=id, start=_moment(start), end=_moment(end))
+    with cursor.copy(statement) as copy:  # type: ignore[arg-type]  # built from integers alone
+        data = b"".join(copy)
+    rows = _number_rows(data)
+    if rows is None:
+        return _mixed_window(cursor, id, start, end)
+    return Series(_ms(rows["ts"]), rows["value"].astype(np.float64))
+
+
+def _number_rows(data: bytes) -> npt.NDArray[Any] | None:
+    """The rows as one array, if every value is a number; else None."""
+    body = len(data) - len(_HEADER) - len(_TRAILER)
+    if body % _READ_ROW.itemsize:
+        return None
+    rows = np.frombuffer(data, _READ_ROW, body // _READ_ROW.itemsize, len(_HEADER))
+    plain = all((rows[field] == size).all() for field, size in _PLAIN.items())
+    return rows if plain else None
+
+
+def _mixed_window(cursor: psycopg.Cursor[Any], id: int, start: int, end: int) -> Series:
+    cursor.execute(_WHOLE, (id, _moment(start), _moment(end), None))
+    points = [_point(*row) for row in cursor]
+    return Series.from_points(points)
+
+
+def _thin(
+    cursor: psycopg.Cursor[Any], id: int, start: int, end: int, max_points: int
+) -> list[Point]:
+    cursor.execute(_WHOLE, (id, _moment(start), _moment(end), max_points + 1))
+    rows = cursor.fetchall()
+    if len(rows) <= max_points:
+        return [_point(*row) for row in rows]
+    return _extremes(cursor, id, start, end, rows[0][0].timestamp(), max_points)
+
+
+def _extremes(
+    cursor: psycopg.Cursor[Any], id: int, start: int, end: int, first: float, max_points: int
+) -> list[Point]:
+    """Two points a stretch; three where strings or bools are among them."""
+    cursor.execute(_LAST, (id, _moment(start), _moment(end)))
+    row = cursor.fetchone()
+    span = (row[0] if row else first) - first + 0.001
+    limits: dict[str, object] = {"id": id, "start": _moment(start), "end": _moment(end)}
+    for share in (2, 3):
+        width = span / max(1, max_points // share)
+        cursor.execute(_EXTREMES, {**limits, "first": first, "width": width})
+        stretches = cursor.fetchall()
+        moments = [moment for *_, moment in stretches if moment is not None]
+        if not moments:
+            break
+    points = {_at(low) for low, _, _ in stretches if low is not None}
+    points |= {_at((high[0], -high[1])) for _, high, _ in stretches if high is not None}
+    if moments:
+        cursor.execute(_OTHERS_AT, (id, moments))
+        points |= {_point(*row) for row in cursor}
+    return sorted(points, key=lambda point: point.ts)
+
+
+def _at(pair: Sequence[float]) -> Point:
+    return Point(round(pair[1] * 1000), pair[0])
+
+
+def _moment(ts: int) -> datetime:
+    return datetime.fromtimestamp(ts / 1000, UTC)
+
+
+def _ms(micros: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return micros.astype(np.int64) // 1000 + PG_EPOCH_MS
+
+
+def _point(ts: datetime, value: float | None, other: str | None) -> Point:
+    at = round(ts.timestamp() * 1000)
+    return Point(at, value if other is None else json.loads(other))  # type: ignore[arg-type]
