@@ -11,8 +11,8 @@ from typing import Literal, cast
 
 import jwt
 import structlog
-from sqlalchemy import ColumnElement, func, update
-from sqlmodel import col, select
+from sqlalchemy import ColumnElement, func, select, update
+from sqlmodel import col
 
 from testbench.adapters import db, passwords, sessions, throttle
 from testbench.adapters.db import Tx
@@ -119,7 +119,7 @@ def find(tx: Tx, username: str) -> User | None:
     """The user of that name, whatever its case; names no user can have find nobody."""
     if not 0 < len(username) <= MAX_USERNAME or not username.isprintable():
         username = ""
-    return tx.session.exec(select(User).where(same_name(username))).first()
+    return tx.session.scalars(select(User).where(same_name(username))).first()
 
 
 def same_name(username: str) -> ColumnElement[bool]:
@@ -130,8 +130,8 @@ def same_name(username: str) -> ColumnElement[bool]:
 def _open_session(tx: Tx, user_id: uuid.UUID, password_hash: str) -> tuple[str, Session]:
     # Under the row's lock: whoever disables this person either is done, and is seen here, or
     # waits, and will find this session in the index.
-    query = select(User).where(User.id == user_id).with_for_update(read=True)
-    user = tx.session.exec(query).first()
+    query = select(User).where(col(User.id) == user_id).with_for_update(read=True)
+    user = tx.session.scalars(query).first()
     if user is None or user.disabled_at is not None or user.password_hash != password_hash:
         raise Unauthenticated(WRONG)
     return sessions.create(user.id, user.username, cast("Role", user.role))
@@ -141,17 +141,17 @@ def _by_token(tx: Tx, token: str) -> Actor:
     query = (
         select(AccessToken, User)
         .join(User, col(User.id) == col(AccessToken.user_id))
-        .where(AccessToken.token_hash == token_hash(token))
+        .where(col(AccessToken.token_hash) == token_hash(token))
     )
-    row = tx.session.exec(query).first()
+    row = tx.session.execute(query).first()
     if row is None:
         raise Unauthenticated("The token is unknown.")
-    kept, user = row
+    kept, user = row.tuple()
     if user.disabled_at is not None or (kept.expires_at and kept.expires_at <= tx.now):
         raise Unauthenticated("The token is invalid or has expired.")
     if kept.last_used_at is None or kept.last_used_at < tx.now - LAST_USE_STEP:
         seen = update(AccessToken).where(col(AccessToken.id) == kept.id)
-        tx.session.exec(seen.values(last_used_at=tx.now))
+        tx.session.execute(seen.values(last_used_at=tx.now))
     return Actor(user.id, user.username, cast("Role", user.role), cast("Scope", kept.scope))
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, cast
 
 import structlog
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, and_, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import and_, col, or_, select
+from sqlmodel import col
 
 from testbench.adapters import db, passwords, sessions, throttle
 from testbench.adapters.db import Tx
@@ -201,7 +201,7 @@ def change_password(tx: Tx, actor: Actor, new: PasswordChange) -> None:
     """One's own password; every other session of the person ends. Invalid if `current` is wrong."""
     user_id = _person(actor)
     throttle.hit(settings().login_limit, "password", str(user_id))
-    known = tx.session.exec(select(col(User.password_hash)).where(User.id == user_id)).one()
+    known = tx.session.scalars(select(col(User.password_hash)).where(col(User.id) == user_id)).one()
     if not passwords.matches(new.current_password, known):
         raise Invalid("The current password is wrong.", errors=[("current_password", "is wrong")])
     password_hash = passwords.imprint(new.new_password)
@@ -220,7 +220,7 @@ def ensure_admin(tx: Tx, password: str | None) -> str | None:
     An operator's own choice of password is taken as it is, however short.
     """
     tx.session.scalar(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FIRST_ADMIN_LOCK})
-    if tx.session.exec(select(col(User.id)).limit(1)).first() is not None:
+    if tx.session.scalars(select(col(User.id)).limit(1)).first() is not None:
         return None
     chosen = password or secrets.token_urlsafe(12)
     if len(chosen) < MIN_PASSWORD:
@@ -239,7 +239,7 @@ def create_token(tx: Tx, actor: Actor, new: NewToken) -> CreatedToken:
         raise Invalid("The token would be born dead.", errors=[("expires_at", "is in the past")])
     _lock(tx, owner)
     kept = select(col(AccessToken.id)).where(col(AccessToken.user_id) == owner)
-    if len(tx.session.exec(kept).all()) >= MAX_TOKENS:
+    if len(tx.session.scalars(kept).all()) >= MAX_TOKENS:
         raise Conflict(f"A person may have {MAX_TOKENS} tokens; delete one first.")
     token = new_token(TOKEN_PREFIX.rstrip("_"))
     row = AccessToken(
@@ -307,7 +307,7 @@ def _lock(tx: Tx, user_id: uuid.UUID, *, and_admins: bool = False) -> User:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    for user in tx.session.exec(query).all():
+    for user in tx.session.scalars(query).all():
         if user.id == user_id:
             return user
     raise NotFound(f"There is no user {user_id}.")
@@ -318,7 +318,7 @@ def _is_admin() -> ColumnElement[bool]:
 
 
 def _keep_an_admin(tx: Tx) -> None:
-    if tx.session.exec(select(col(User.id)).where(_is_admin()).limit(1)).first() is None:
+    if tx.session.scalars(select(col(User.id)).where(_is_admin()).limit(1)).first() is None:
         raise Conflict("This is the last administrator; make another one first.")
 
 
