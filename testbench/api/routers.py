@@ -2,12 +2,14 @@
 
 from fastapi import APIRouter
 
-from testbench.api import auth, devices, environments, health, runs, test_cases, users
+from testbench.api import auth, devices, environments, health, runs, telemetry, test_cases, users
 
 ROUTERS: list[APIRouter] = [
     auth.router,
     users.router,
     devices.router,
+    telemetry.reading,
+    telemetry.router,
     test_cases.router,
     environments.router,
     runs.router,

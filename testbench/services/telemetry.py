@@ -22,7 +22,7 @@ from testbench.domain import telemetry
 from testbench.domain.errors import BadRequest, Invalid, Unauthenticated, Unavailable
 from testbench.domain.identity import Actor, require
 from testbench.domain.ids import new_id
-from testbench.domain.telemetry import Heard, Sent
+from testbench.domain.telemetry import Heard, Sent, metric_fault
 from testbench.domain.tokens import token_hash
 from testbench.models import ValidationError
 from testbench.services import devices, lists
@@ -407,8 +407,6 @@ def _by_hash(tx: Tx, digest: str) -> uuid.UUID | None:
 
 # --- reads --------------------------------------------------------------------------------------
 
-_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-
 
 def series(
     tx: Tx,
@@ -425,12 +423,9 @@ def series(
     """
     require(actor, "viewer")
     device = devices.find(tx, device_id)
-    first = _ms(start or _BEGINNING)
-    last = _ms(end) if end else _ms(tx.now) + telemetry.DAY_MS
-    if last < first:
-        raise Invalid("The window ends before it starts.", errors=[("end", "is before start")])
+    first, last = _bounds(tx, start, end)
     store = stores.store()
-    names = list(dict.fromkeys(metrics)) if metrics else store.metrics(tx, device.id)
+    names = _named(metrics) if metrics else store.metrics(tx, device.id)
     points = store.downsampled(tx, device.id, names, first, last, max_points)
     units = keys.units(tx, [device.id])
     return TelemetryView(
@@ -443,6 +438,22 @@ def series(
             for name in names
         ]
     )
+
+
+def _bounds(tx: Tx, start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """The window in ms, cut to where readings can be."""
+    if start and end and end < start:
+        raise Invalid("The window ends before it starts.", errors=[("end", "is before start")])
+    latest = _ms(tx.now) + 2 * telemetry.DAY_MS
+    first = max(_ms(start), telemetry.EARLIEST_MS) if start else telemetry.EARLIEST_MS
+    return min(first, latest), min(_ms(end), latest) if end else latest
+
+
+def _named(metrics: Sequence[str]) -> list[str]:
+    faults = [(f"metric.{i}", fault) for i, m in enumerate(metrics) if (fault := metric_fault(m))]
+    if faults:
+        raise Invalid("A metric has no such name.", errors=faults)
+    return list(dict.fromkeys(metrics))
 
 
 def validation_errors(
