@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
 from testbench.domain.criteria import Criterion, Variables, Window, resolve_all
-from testbench.domain.criteria.parameters import MAX_SECONDS, OneLine
+from testbench.domain.criteria.parameters import MAX_SECONDS, Tag
 from testbench.domain.criteria.series import MS_PER_S
 
 MARGIN_S = 60  # what a run may take above its own parts before it counts as timed out
@@ -27,7 +27,6 @@ Duration = Annotated[
     Field(strict=True, ge=1 / MS_PER_S, le=MAX_SECONDS, allow_inf_nan=False),
     AfterValidator(_whole_ms),
 ]
-Tag = Annotated[OneLine, Field(min_length=1, max_length=100)]
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 

@@ -38,9 +38,9 @@ class Aggregate(OneFigure, frozen=True):
     statistic: Statistic
 
     def sentence(self) -> str:
-        return f"{self.subject()} is {self.band()}"
+        return f"{self.title()} is {self.band()}"
 
-    def subject(self) -> str:
+    def title(self) -> str:
         return f"{self.statistic.replace('_', ' ')} of {self.metric}"
 
     def usable(self, samples: Series) -> Series:
@@ -80,8 +80,9 @@ def _sum(values: Values) -> float:
     """Correctly rounded (Shewchuk), so that neither order nor machine shows in a verdict."""
     try:
         return math.fsum(np.ascontiguousarray(values).data)
-    except OverflowError:  # a partial sum is beyond a double
-        return float(values.sum())
+    except (OverflowError, ValueError):  # a part of the sum is beyond a double
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(values.sum())
 
 
 def _between(value: float, values: Values) -> float:
@@ -105,7 +106,8 @@ def _time_weighted_mean(samples: Series, window: Window) -> float:
     total = float(held.sum())
     if not total:  # one reading, at the very end: it held for no time, but nothing else did
         return float(samples.values[-1])
-    return _between(_sum(samples.values * held) / total, samples.values)
+    with np.errstate(over="ignore"):
+        return _between(_sum(samples.values * held) / total, samples.values)
 
 
 def _percentile(percent: int) -> Callable[[Values], float]:

@@ -150,7 +150,7 @@ class BaseCriterion(BaseModel, ABC, extra="forbid", frozen=True):
         )
 
     def subject(self) -> str:
-        """What the sentences are about."""
+        """What the readings are of, in a sentence."""
         return self.metric
 
     def wrong_type(self, samples: Series, window: Window) -> str:

@@ -40,9 +40,11 @@ class EveryReading(Banded, ABC, frozen=True):
 
     def _worst(self, samples: Series) -> int | None:
         """The index of the number nearest to a limit or farthest beyond one."""
-        if samples.not_numbers().all():
+        wrong = samples.not_numbers()
+        if wrong.all():
             return None
-        ends = (int(np.nanargmin(samples.values)), int(np.nanargmax(samples.values)))
+        values = np.where(wrong, np.nan, samples.values) if wrong.any() else samples.values
+        ends = (int(np.nanargmin(values)), int(np.nanargmax(values)))
         return min(ends, key=lambda i: self.bounds().margin(float(samples.values[i])))
 
     def _passed(self, rows: Rows, value: float | None) -> str:

@@ -14,6 +14,10 @@ class OneFigure(Banded, ABC, frozen=True):
     """A figure within limits; readings that are no numbers violate, whatever the figure is."""
 
     @abstractmethod
+    def title(self) -> str:
+        """The figure's name in a sentence: "mean of temp"."""
+
+    @abstractmethod
     def figure(self, samples: Series, window: Window) -> float | None:
         """The figure of these numbers; None if they are too few for it."""
 
@@ -34,15 +38,14 @@ class OneFigure(Banded, ABC, frozen=True):
         value = self.figure(usable, window)
         wrong = len(samples) - len(usable)
         if value is None and not wrong:
-            message = f"{self.subject()} needs more than {_readings(len(samples))}"
+            message = f"{self.title()} needs more than {_readings(len(samples))}"
             return Finding("unset", message, ts=samples.ts, pending=True)
         outside = value is not None and not self.bounds().holds(value)
-        if wrong or outside:
+        if value is None or wrong or outside:
             return self._failed(samples, value, outside, window)
-        assert value is not None  # noqa: S101  # no figure without a wrong reading is unset
         return Finding(
             ruling="pass",
-            message=f"{self.subject()} was {self._amount(value)}",
+            message=f"{self.title()} was {self._amount(value)}",
             measured=value,
             ts=samples.ts,
             marginal=self.bounds().marginal(value, self.marginal_fraction),
@@ -79,16 +82,15 @@ class OneFigure(Banded, ABC, frozen=True):
         return min(found, key=lambda at_value: at_value[0], default=None)
 
     def _crossed(self, value: float, first: tuple[int, Value | None] | None, window: Window) -> str:
-        text = f"{self.subject()} was {self._amount(value)}, {self._limit(value)}"
+        if not np.isfinite(value):
+            return f"{self.title()} is beyond what a number can hold"
+        text = (
+            f"{self.title()} was {self._amount(value)}, {self.bounds().crossed(value, self.unit)}"
+        )
         return f"{text}, first crossed at {texts.clock(first[0], window)}" if first else text
 
     def _amount(self, value: float) -> str:
-        if not np.isfinite(value):
-            return "beyond all numbers"
         return texts.with_unit(texts.digits(value, self.bounds().nearest(value)), self.unit)
-
-    def _limit(self, value: float) -> str:
-        return self.bounds().crossed(value, self.unit)
 
 
 def _readings(count: int) -> str:

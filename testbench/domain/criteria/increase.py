@@ -22,21 +22,21 @@ class Increase(OneFigure, frozen=True):
     def sentence(self) -> str:
         return f"{self.metric} rises by {self.band()}"
 
-    def subject(self) -> str:
+    def title(self) -> str:
         return f"the rise of {self.metric}"
 
     def figure(self, samples: Series, window: Window) -> float | None:
-        return float(_rise(samples.values)[-1]) if len(samples) > 1 else None
+        return float(rise(samples.values)[-1]) if len(samples) > 1 else None
 
     def crossing(self, samples: Series) -> int | None:
-        beyond = _rise(samples.values)[1:] > self.bounds().high
+        beyond = rise(samples.values)[1:] > self.bounds().high
         return int(beyond.argmax()) + 1 if beyond.any() else None
 
     def still_open(self, value: float) -> bool:
         return value < self.bounds().low
 
 
-def _rise(values: Values) -> Values:
+def rise(values: Values) -> Values:
     """The rise from the first reading up to each one."""
     with np.errstate(over="ignore", invalid="ignore"):
         drops = np.where(values[1:] < values[:-1], values[:-1], 0.0)

@@ -23,7 +23,7 @@ def _parse(value: object) -> float | str | None:
     if value is None or (isinstance(value, str) and variable_of(value)):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("must be a number or a {{variable}} of the environment")  # noqa: TRY004  # what pydantic expects
+        raise ValueError("must be a number or a {{variable}} of the environment")
     return finite_number(value)
 
 
@@ -91,15 +91,15 @@ SampleCount = Annotated[
     _schema({"type": "integer", "minimum": 1}),
 ]
 
-OneLine = Annotated[str, AfterValidator(_one_line)]
-Name = Annotated[OneLine, Field(min_length=1, max_length=200)]
-MetricName = Annotated[OneLine, Field(min_length=1, max_length=100)]
-Unit = Annotated[OneLine, Field(max_length=50)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
+MetricName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
+Unit = Annotated[str, Field(max_length=50), AfterValidator(_one_line)]
+Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 
 def number(value: float | str | None) -> float | None:
     """A parameter's number, once its variable is resolved; ValueError before that."""
     if isinstance(value, str):
-        raise ValueError(f"{value} is not resolved yet")  # noqa: TRY004  # the type is right
+        raise ValueError(f"{value} is not resolved yet")
     return value

@@ -29,7 +29,7 @@ class RateOfChange(BaseCriterion, frozen=True):
 
     def examine(self, samples: Series, window: Window) -> Finding:
         bounds = Bounds.of(None, number(self.max_per_s))
-        slopes, steepest = _slopes(samples)
+        slopes, steepest = slopes_of(samples)
         rows = Rows.of(samples.ts, ~bounds.inside(slopes))
         if rows.count:
             return self._failed(samples, slopes, steepest, rows, window)
@@ -74,7 +74,7 @@ class RateOfChange(BaseCriterion, frozen=True):
         return f"{figure} {self.unit}/s" if self.unit else f"{figure} per s"
 
 
-def _slopes(samples: Series) -> tuple[Values, float | None]:
+def slopes_of(samples: Series) -> tuple[Values, float | None]:
     """|slope| up to each reading (the first: 0; no number: NaN), and the steepest of them."""
     plain = samples.numbers()
     slopes = np.full(len(samples), np.nan)
