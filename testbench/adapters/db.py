@@ -57,9 +57,10 @@ class BoundedConnection(psycopg.Connection[Any]):
     """A psycopg connection that gives up, and closes itself, when the deadline has passed."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = _remaining() if timeout is None else timeout
+        if timeout is not None:
+            return super().wait(gen, interval=interval, timeout=timeout)
         try:
-            return super().wait(gen, interval=interval, timeout=limit)
+            return super().wait(gen, interval=interval, timeout=_remaining())
         except pg_errors._WaitTimeout as error:  # pyright: ignore[reportPrivateUsage] (no public name)
             self.pgconn.finish()
             raise psycopg.OperationalError("the database did not answer in time") from error

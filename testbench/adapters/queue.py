@@ -4,7 +4,8 @@ Actors are addressed by name, so that whoever sends need not import who executes
 """
 
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
+from urllib.parse import urlencode
 
 import dramatiq
 import pika
@@ -29,22 +30,24 @@ def _middleware() -> list[dramatiq.Middleware]:
     return [dramatiq.middleware.ShutdownNotifications(), dramatiq.middleware.Callbacks()]
 
 
-def _parameters() -> pika.URLParameters:
-    parameters = pika.URLParameters(settings().rabbitmq_url or "")
-    parameters.heartbeat = HEARTBEAT_S
-    parameters.blocked_connection_timeout = HEARTBEAT_S
-    parameters.socket_timeout = CONNECT_S
-    parameters.stack_timeout = CONNECT_S * 2
-    return parameters
+def _url() -> str:
+    """RABBITMQ_URL with bounds on every wait: a paused broker is noticed after two heartbeats."""
+    bounds = {
+        "heartbeat": HEARTBEAT_S,
+        "blocked_connection_timeout": HEARTBEAT_S,
+        "socket_timeout": CONNECT_S,
+        "stack_timeout": 2 * CONNECT_S,
+        "connection_attempts": 1,
+    }
+    named = settings().rabbitmq_url or ""
+    return f"{named}{'&' if '?' in named else '?'}{urlencode(bounds)}"
 
 
 @lru_cache
 def broker() -> dramatiq.Broker:
     """This process's broker; RabbitMQ's refuses a send that was not confirmed."""
     if settings().rabbitmq_url:
-        return RabbitmqBroker(
-            parameters=cast(Any, [_parameters()]), confirm_delivery=True, middleware=_middleware()
-        )
+        return RabbitmqBroker(url=_url(), confirm_delivery=True, middleware=_middleware())
     return RedisBroker(
         url=settings().redis_url,
         middleware=_middleware(),
@@ -67,7 +70,7 @@ class Jobs:
     """Plain JSON jobs for external runners, on a durable queue, published with confirms."""
 
     def __init__(self) -> None:
-        self._connection = pika.BlockingConnection(_parameters())
+        self._connection = pika.BlockingConnection(pika.URLParameters(_url()))
         self._channel = self._connection.channel()
         self._channel.confirm_delivery()
         self._channel.queue_declare(JOBS, durable=True)
