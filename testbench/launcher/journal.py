@@ -47,6 +47,15 @@ class Journal:
         self.path.unlink(missing_ok=True)
         return list(groups)
 
+    def end(self, pid: int, stop: int, patience_s: float = PATIENCE_S) -> None:
+        """Ends one group by the signal given, then by force."""
+        signal_group(pid, stop)
+        end = time.monotonic() + patience_s
+        while time.monotonic() < end and _group_exists(pid):
+            time.sleep(0.05)
+        signal_group(pid, signal.SIGKILL)
+        self.died(pid)
+
     def _born(self) -> dict[int, int]:
         born: dict[int, int] = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else []:

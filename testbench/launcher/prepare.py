@@ -4,21 +4,16 @@ import importlib
 import importlib.util
 
 from testbench.launcher.process import ROOT
-from testbench.settings import settings
 
 DEMO = "testbench.launcher.demo"
 
 
 def prepare(demo: bool) -> None:
-    """Migrates to the newest schema; says `admin made` where the first user was made."""
+    """Migrates to the newest schema, makes the first user and, where asked, the demo."""
     migrate()
-    if importlib.util.find_spec("testbench.services.users") is None:
-        return
     from testbench.launcher.users import make_first_admin
 
-    password = settings().admin_password
-    if password is not None and make_first_admin(password):
-        print("admin made", flush=True)
+    make_first_admin()
     if demo and importlib.util.find_spec(DEMO) is not None:
         importlib.import_module(DEMO).seed()
 

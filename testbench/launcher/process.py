@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from testbench.launcher.journal import Journal, born
 
@@ -56,12 +56,17 @@ async def spawn(process: Process, journal: Journal) -> Child:
         os.close(descriptor)
 
 
-def identity(user: str | None, *paths: Path) -> dict[str, Any]:
-    """Keyword arguments of subprocess that drop root to `user`.
+class Identity(TypedDict, total=False):
+    """Keyword arguments of subprocess: whom a program runs as."""
 
-    Empty where there is nothing to drop, or where `passing` does it instead.
-    """
-    if user is None or os.getuid() != 0 or passing(paths[0], user):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def identity(user: str | None, path: Path) -> Identity:
+    """Drops root to `user`; empty where there is nothing to drop, or `passing` does it instead."""
+    if user is None or os.getuid() != 0 or passing(path, user):
         return {}
     entry = pwd.getpwnam(user)
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

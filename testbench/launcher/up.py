@@ -72,7 +72,6 @@ class Bench:
     options: Options
     services: list[Service] = field(default_factory=list[Service])
     env: dict[str, str] = field(default_factory=dict[str, str])
-    admin_made: bool = False
 
     def __post_init__(self) -> None:
         self.supervisor = Supervisor(self.instance.folder, self.tell)
@@ -166,13 +165,9 @@ class Bench:
 
     async def _prepare(self) -> None:
         """Migrations, the first user and the demo, in a process whose memory is given back."""
-        env = {}
-        if settings().admin_password is None:
-            env["ADMIN_PASSWORD"] = self.instance.secret("admin_password")
         demo = ("--demo",) if self.options.demo else ()
-        process = Process("prepare", (*PYTHON, "testbench", "prepare", *demo), env)
-        said = await self.supervisor.once(self._mine(process))
-        self.admin_made = "admin made" in said
+        process = Process("prepare", (*PYTHON, "testbench", "prepare", *demo))
+        await self.supervisor.once(self._mine(process))
 
     async def _frontend(self) -> Path:
         if not frontend.is_built():
@@ -200,9 +195,9 @@ class Bench:
                 )
             await asyncio.sleep(0.1)
         print(f"Testbench ready at {self.url}", flush=True)
-        if self.admin_made and settings().admin_password is None:
-            print(f"First user: admin, password: {self.instance.secret('admin_password')}")
-            print("It is not shown again; change it after the first login.", flush=True)
+        if (password := self.instance.to_tell("admin_password")) is not None:
+            print(f"Log in as admin with the password {password}")
+            print("It is shown this once; change it after the first login.", flush=True)
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
@@ -219,6 +214,6 @@ async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (our own address)
-            return bool(response.status == 200)  # noqa: PLR2004
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
