@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from testbench.adapters import cache, db, queue
 from testbench.services import housekeeping, runs
 
-LEADER_LOCK = 7362002
+LEADER_LOCK = 7362003
 IDLE_S = 0.2
 HOUSE_S = 1.0
 log = structlog.get_logger()
