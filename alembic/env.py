@@ -24,7 +24,7 @@ def run() -> None:
             include_name=_include,
         )
         with context.begin_transaction():
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7362001)")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({db.Lock.MIGRATION:d})")
             context.run_migrations()
 
 

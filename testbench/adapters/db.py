@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -32,6 +33,16 @@ DEFAULT_DEADLINE_S = 60.0
 REQUEST_BUDGET_S = 4.5
 REQUEST_TRIES = 3
 DUE_CHANNEL = "testbench_due"
+
+
+class Lock(IntEnum):
+    """Advisory locks: one number each, in one place, so that no two mean the same."""
+
+    MIGRATION = 7362001
+    FIRST_ADMIN = 7362002
+    PARTITIONS = 7362003
+    CLOCK = 7362004
+
 
 _deadline: ContextVar[float | None] = ContextVar("db_deadline", default=None)
 

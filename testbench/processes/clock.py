@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from testbench.adapters import cache, db, queue
 from testbench.services import housekeeping, runs
 
-LEADER_LOCK = 7362003
 IDLE_S = 0.2
 HOUSE_S = 1.0
 log = structlog.get_logger()
@@ -56,7 +55,7 @@ class Clock:
                 house.join()
 
     def _elected(self, connection: psycopg.Connection) -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (db.Lock.CLOCK,)).fetchone()
         return bool(row and row[0])
 
     def _dispatch_for_ever(self, connection: psycopg.Connection) -> None:

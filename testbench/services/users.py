@@ -30,7 +30,6 @@ from testbench.settings import settings
 MIN_PASSWORD = 8
 MAX_PASSWORD_BYTES = 1024
 MAX_TOKENS = 100
-_FIRST_ADMIN_LOCK = 7362002
 log = structlog.get_logger()
 
 
@@ -157,14 +156,15 @@ def change(tx: Tx, actor: Actor, user_id: str | uuid.UUID, patch: UserPatch) -> 
     require(actor, "admin")
     password_hash = passwords.imprint(patch.password) if patch.password else None
     user = _lock(tx, as_id(user_id, "user"), and_admins=True)
-    was = cast("Role", user.role)
+    was, ruled = cast("Role", user.role), _rules(user)
     if patch.disabled is not None and patch.disabled != (user.disabled_at is not None):
         user.disabled_at = tx.now if patch.disabled else None
     user.password_hash = password_hash or user.password_hash
     user.role = patch.role or user.role
     tx.session.add(user)
     tx.session.flush()
-    _keep_an_admin(tx)
+    if ruled and not _rules(user):
+        _keep_an_admin(tx)
     # Sessions end before the commit, under the row's lock: no Redis, no change.
     if patch.disabled or password_hash:
         sessions.kill_all(user.id)
@@ -219,7 +219,7 @@ def ensure_admin(tx: Tx, password: str | None) -> str | None:
 
     An operator's own choice of password is taken as it is, however short.
     """
-    tx.session.scalar(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FIRST_ADMIN_LOCK})
+    tx.session.scalar(text("SELECT pg_advisory_xact_lock(:key)"), {"key": db.Lock.FIRST_ADMIN})
     if tx.session.scalars(select(col(User.id)).limit(1)).first() is not None:
         return None
     chosen = password or secrets.token_urlsafe(12)
@@ -311,6 +311,10 @@ def _lock(tx: Tx, user_id: uuid.UUID, *, and_admins: bool = False) -> User:
         if user.id == user_id:
             return user
     raise NotFound(f"There is no user {user_id}.")
+
+
+def _rules(user: User) -> bool:
+    return user.role == "admin" and user.disabled_at is None
 
 
 def _is_admin() -> ColumnElement[bool]:

@@ -16,7 +16,6 @@ from testbench.domain.telemetry import DAY_MS
 
 DAILY_SINCE = date(2026, 1, 1)
 _EPOCH = date(1970, 1, 1)
-_LOCK = 7362002
 
 _known: set[str] = set()
 _days_known: set[int] = set()
@@ -88,7 +87,7 @@ def forget() -> None:
 def _make(parts: Iterable[Partition]) -> None:
     with db.transaction() as tx:
         cursor = tx.cursor()
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (db.Lock.PARTITIONS,))
         for part in parts:
             name = sql.Identifier(part.name)
             cursor.execute("SELECT to_regclass(%s)", (part.name,))

@@ -291,7 +291,7 @@ def _reason(tx: Tx, run_id: uuid.UUID, results: list[DeviceResult]) -> str | Non
                     and verdict.severity == "required"
                     and verdict.verdict != "pass"
                 ):
-                    return f"{verdict.message} on {names[result.device_id]}"
+                    return f"{verdict.message}, on {names[result.device_id]}"
     return None
 
 
