@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter
 
-from testbench.api import auth, devices, environments, health, runs, telemetry, test_cases, users
+from testbench.api import (
+    auth,
+    dashboard,
+    devices,
+    environments,
+    health,
+    runs,
+    telemetry,
+    test_cases,
+    users,
+)
 
 ROUTERS: list[APIRouter] = [
     auth.router,
@@ -13,5 +23,6 @@ ROUTERS: list[APIRouter] = [
     test_cases.router,
     environments.router,
     runs.router,
+    dashboard.router,
     health.router,
 ]

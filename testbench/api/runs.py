@@ -2,18 +2,23 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from testbench.adapters import db
 from testbench.api.doors import Caller, Door, allow
 from testbench.domain.errors import Unauthenticated
 from testbench.domain.runs import Outcome, Status
-from testbench.services import runs
+from testbench.services import comparisons, reports, runs
+from testbench.services.comparisons import Comparison
 from testbench.services.lists import Page
 from testbench.services.runs import Callback, Heartbeat, NewRun, RunView
 
 router = APIRouter(prefix="/api/test-runs", tags=["test runs"], route_class=Door)
+
+
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""A report is a document: it loads nothing and runs nothing."""
 
 
 class HeartbeatAnswer(BaseModel):
@@ -72,11 +77,33 @@ def list_runs(
     )
 
 
+@router.get("/compare")
+@allow("viewer")
+def compare_runs(actor: Caller, a: str, b: str) -> Comparison:
+    """Criteria of two runs side by side, differences first."""
+    return db.run(lambda tx: comparisons.compare(tx, actor, a, b))
+
+
 @router.get("/{run_id}")
 @allow("viewer")
 def get_run(actor: Caller, run_id: str) -> RunView:
     """One run with its timeline."""
     return db.run(lambda tx: runs.get(tx, actor, run_id))
+
+
+@router.get("/{run_id}/report")
+@allow("viewer")
+def get_report(actor: Caller, run_id: str, format: reports.Format = "json") -> Response:
+    """The run as a file: JSON, CSV, JUnit XML, or a page to read and print."""
+    media_type, filename, content = db.run(
+        lambda tx: reports.report(tx, actor, run_id, format), attempt_s=db.REQUEST_BUDGET_S
+    )
+    place = "inline" if format == "html" else "attachment"
+    headers = {
+        "content-disposition": f'{place}; filename="{filename}"',
+        "content-security-policy": PAGE_POLICY,
+    }
+    return Response(content, media_type=media_type, headers=headers)
 
 
 @router.post("/{run_id}/cancel")
