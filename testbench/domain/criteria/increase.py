@@ -38,6 +38,8 @@ class Increase(OneFigure, frozen=True):
 
 def rise(values: Values) -> Values:
     """The rise from the first reading up to each one."""
+    if not len(values):
+        return values
     with np.errstate(over="ignore", invalid="ignore"):
         drops = np.where(values[1:] < values[:-1], values[:-1], 0.0)
-        return np.concatenate(([0.0], values[1:] - values[0] + np.cumsum(drops)))[: len(values)]
+        return np.concatenate(([0.0], values[1:] - values[0] + np.cumsum(drops)))
