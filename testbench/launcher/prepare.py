@@ -3,6 +3,9 @@
 import importlib
 import importlib.util
 
+from alembic import command
+from alembic.config import Config
+
 from testbench.launcher.process import ROOT
 
 DEMO = "testbench.launcher.demo"
@@ -20,9 +23,10 @@ def prepare(demo: bool) -> None:
 
 def migrate() -> None:
     """Alembic's `upgrade head` on DATABASE_URL."""
-    from alembic import command
-    from alembic.config import Config
+    command.upgrade(Config(ROOT / "alembic.ini"), "head")
 
-    config = Config(ROOT / "alembic.ini")
-    config.set_main_option("script_location", str(ROOT / "alembic"))
-    command.upgrade(config, "head")
+
+def write_migration(text: str) -> None:
+    """The next migration, from what the models say and DATABASE_URL, brought up to date, lacks."""
+    migrate()
+    command.revision(Config(ROOT / "alembic.ini"), text, autogenerate=True)
