@@ -146,7 +146,7 @@ def _by_token(tx: Tx, token: str) -> Actor:
     row = tx.session.execute(query).first()
     if row is None:
         raise Unauthenticated("The token is unknown.")
-    kept, user = row.tuple()
+    kept, user = row
     if user.disabled_at is not None or (kept.expires_at and kept.expires_at <= tx.now):
         raise Unauthenticated("The token is invalid or has expired.")
     if kept.last_used_at is None or kept.last_used_at < tx.now - LAST_USE_STEP:
