@@ -258,7 +258,7 @@ def _judge(tx: Tx, step: Step) -> None:
     ]
     outcome = worst([result.outcome for result in results])
     ending = Ending(
-        outcome=outcome, devices=results, reason=_reason(tx, step.id, results), report=True
+        outcome=outcome, devices=results, reason=reason_of(tx, step.id, results), report=True
     )
     step.window_end = window_end
     step.ending = ending.model_dump(mode="json")
@@ -278,7 +278,7 @@ def _judge_device(tx: Tx, step: Step, device_id: uuid.UUID) -> DeviceJudgement:
     return test_cases.judge(tx, step.spec, device_id, step.window(), clock_off_ms)
 
 
-def _reason(tx: Tx, run_id: uuid.UUID, results: list[DeviceResult]) -> str | None:
+def reason_of(tx: Tx, run_id: uuid.UUID, results: list[DeviceResult]) -> str | None:
     """The first criterion that decided against a pass, in words."""
     names = dict(
         tx.cursor().execute("SELECT device_id, name FROM run_devices WHERE run_id = %s", (run_id,))
