@@ -3,8 +3,9 @@
 Actors are addressed by name, so that whoever sends need not import who executes.
 """
 
+import time
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import dramatiq
@@ -14,6 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionError as BrokerConnectionError
 from pika.exceptions import AMQPError
 
+from testbench.adapters import cache
 from testbench.settings import settings
 
 QUEUE = "testbench"
@@ -64,6 +66,25 @@ def send(actor: str, *args: Any) -> None:
     current = broker()
     current.declare_queue(QUEUE)
     current.enqueue(message)
+
+
+class Depth(NamedTuple):
+    """Messages nobody has taken yet, and how many workers listen."""
+
+    waiting: int
+    consumers: int
+
+
+def depth() -> Depth:
+    """How full the queue is; raises one of `Away`."""
+    if not settings().rabbitmq_url:
+        client = cache.client()
+        waiting: Any = client.llen(f"dramatiq:{QUEUE}")
+        alive: Any = client.zcount("dramatiq:__heartbeats__", (time.time() - 5) * 1000, "+inf")
+        return Depth(waiting, alive)
+    with pika.BlockingConnection(pika.URLParameters(_url())) as connection:
+        queue: Any = connection.channel().queue_declare(QUEUE, durable=True, passive=True).method
+    return Depth(queue.message_count, queue.consumer_count)
 
 
 class Jobs:

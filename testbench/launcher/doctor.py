@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbench.adapters.probes import PROBES
 from testbench.launcher import embedded, frontend
 from testbench.launcher.instance import Instance, Refused, is_free
-from testbench.launcher.probes import PROBES
 from testbench.launcher.services import CRITICAL, VARIABLES, without_credentials
 from testbench.settings import settings
 
@@ -47,13 +47,14 @@ def _findings(data: Path) -> Iterator[Finding]:
     """`settings()` are those of the configuration, not of a running bench: names stay names."""
     instance = Instance(data.expanduser().resolve())
     running = instance.state()
+    known = {entry["name"]: entry for entry in running.get("services", [])}
     for name in (*VARIABLES, "grafana"):
         named = getattr(settings(), VARIABLES.get(name, "GRAFANA_URL").lower())
-        urls = {entry["name"]: entry["url"] for entry in running.get("services", [])}
         if named:
             yield _asked(name, named, f"named by {VARIABLES.get(name, 'GRAFANA_URL')}")
-        elif name in urls:
-            yield _asked(name, urls[name], "embedded")
+        elif name in known:
+            how = "named when the bench was started" if known[name]["named"] else "embedded"
+            yield _asked(name, known[name]["url"], how)
         elif name in INSTEAD:
             yield Finding(name, True, f"not named: {INSTEAD[name]}")
         else:

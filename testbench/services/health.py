@@ -3,13 +3,18 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal
 
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from testbench.adapters import cache, db
-from testbench.domain.errors import BenchError
+from testbench.adapters import db, queue
+from testbench.adapters.probes import PROBES
+from testbench.settings import settings
+
+CRITICAL = frozenset({"postgres", "redis", "influxdb"})
+"""Without these nothing can be judged or shown; the others make the bench degraded."""
 
 
 class Check(BaseModel):
@@ -27,39 +32,64 @@ class Health(BaseModel):
     checks: dict[str, Check]
 
 
-def _database() -> str:
+class Missing(Exception):
+    """A part answers, but nobody does its work."""
+
+
+def _clock() -> str:
     with db.deadline(2), db.transaction() as tx:
-        return "PostgreSQL " + str(tx.session.scalar(text("SHOW server_version")))
+        leads = tx.session.scalar(
+            text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND objid = :key AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ),
+            {"key": int(db.Lock.CLOCK)},
+        )
+    if not leads:
+        raise Missing("no clock leads: nothing is sent to the workers")
+    return "leads"
 
 
-def _redis() -> str:
-    cache.client().ping()
-    return "answers"
+def _workers() -> str:
+    depth = queue.depth()
+    if not depth.consumers:
+        raise Missing("no worker listens: runs stay queued")
+    return f"{depth.consumers} listening, {depth.waiting} waiting"
 
 
-PARTS: dict[str, tuple[Callable[[], str], bool]] = {
-    "postgres": (_database, True),
-    "redis": (_redis, True),
-}
-"""Name → (what asks it, is it critical)."""
+def _parts() -> dict[str, Callable[[], str]]:
+    """What this bench consists of, by name."""
+    named = settings()
+    urls = {
+        "postgres": named.database_url,
+        "redis": named.redis_url,
+        "rabbitmq": named.rabbitmq_url,
+        "mqtt": named.mqtt_url,
+        "influxdb": named.influxdb_url,
+        "grafana": named.grafana_url,
+    }
+    services = {name: partial(PROBES[name], url) for name, url in urls.items() if url}
+    return {**services, "clock": _clock, "workers": _workers}
 
 
 def _ask(part: Callable[[], str]) -> Check:
     began = time.perf_counter()
     try:
         detail, ok = part(), True
-    except BenchError as error:
-        detail, ok = error.detail, False
-    except Exception as error:  # noqa: BLE001 (a door to other systems: whatever they do is the answer)
+    except Missing as error:
+        detail, ok = str(error), False
+    except Exception as error:  # noqa: BLE001 (a door to other systems: whatever they raise is the answer)
         detail, ok = type(error).__name__, False
     return Check(ok=ok, latency_ms=round((time.perf_counter() - began) * 1000, 2), detail=detail)
 
 
 def check() -> Health:
     """Ask every part at once; each answers within about 2 s."""
-    with ThreadPoolExecutor(len(PARTS)) as pool:
-        asked = {name: pool.submit(_ask, part) for name, (part, _) in PARTS.items()}
+    parts = _parts()
+    with ThreadPoolExecutor(len(parts)) as pool:
+        asked = {name: pool.submit(_ask, part) for name, part in parts.items()}
         checks = {name: future.result() for name, future in asked.items()}
-    failed = [name for name, result in checks.items() if not result.ok]
-    down = any(PARTS[name][1] for name in failed)
-    return Health(status="down" if down else "degraded" if failed else "ok", checks=checks)
+    failed = {name for name, result in checks.items() if not result.ok}
+    status = "down" if failed & CRITICAL else "degraded" if failed else "ok"
+    return Health(status=status, checks=checks)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from testbench.settings import settings
 
-DEADLINE_S = 4
+DEADLINE_S = 2
 OLDEST_POSTGRES = 140_000
 
 
