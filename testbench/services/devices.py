@@ -203,7 +203,7 @@ def counts(
     states = matching(query(), tag=tag, q=q, kind=kind).with_only_columns(
         state_column().label("state"), func.count().label("n")
     )
-    rows = tx.session.execute(states.group_by(state_column()))
+    rows = tx.session.execute(states.group_by("state"))
     return Counts(**{row.state: row.n for row in rows})
 
 
