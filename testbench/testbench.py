@@ -2,14 +2,19 @@
 
 import reflex as rx
 
+from testbench import pages
 from testbench.api.app import create_app
+from testbench.state import live
 
-api = create_app()
-
-
-def _placeholder() -> rx.Component:
-    return rx.center(rx.heading("Testbench"), height="100vh")
-
-
-app = rx.App(api_transformer=api)
-app.add_page(_placeholder, route="/", title="Testbench")
+app = rx.App(
+    api_transformer=create_app(),
+    stylesheets=["/testbench.css"],
+    head_components=[
+        rx.el.script(src="/shell.js", defer=True),
+        rx.el.link(rel="icon", href="/logo.svg", type="image/svg+xml"),
+    ],
+    html_lang="en",
+    toaster=rx.toast.provider(position="bottom-right", rich_colors=True, close_button=True),
+)
+pages.register(app)
+live.start(app)

@@ -1,0 +1,59 @@
+"""What every page's state does alike: load with an error to show, and live in the URL."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import reflex as rx
+
+from testbench.domain.errors import BenchError, Unauthenticated
+
+# Once the errors are drawn, the first field that has one.
+FOCUS_FIRST_ERROR = (
+    "setTimeout(() => document.querySelector('[aria-invalid=\"true\"]')?.focus(), 80)"
+)
+
+
+class ViewState(rx.State, mixin=True):
+    """`loaded` once there is something to show; `error` says why there is nothing."""
+
+    loaded: bool = False
+    error: str = ""
+
+    def _query(self) -> dict[str, str]:
+        """What the URL says after `?`."""
+        return dict(self.router.url.query_parameters)
+
+    def _link(self, **changes: Any) -> str:
+        """This page's address with parameters changed; None and "" take one away."""
+        query = self._query() | {key: str(value) for key, value in changes.items() if value}
+        kept = {key: value for key, value in query.items() if changes.get(key, value)}
+        path = self.router.url.path
+        return f"{path}?{urlencode(kept)}" if kept else path
+
+    @asynccontextmanager
+    async def _loading(self) -> AsyncGenerator[None]:
+        """A refusal inside is what the page shows, with Retry; a lost login is the guard's."""
+        try:
+            yield
+        except Unauthenticated:
+            raise
+        except BenchError as error:
+            self.error = error.detail
+        else:
+            self.error = ""
+            self.loaded = True
+
+
+def first_error() -> Any:
+    """The event that moves the focus to the first field with an error."""
+    return rx.run_script(FOCUS_FIRST_ERROR)
+
+
+def faults(error: BenchError) -> dict[str, str]:
+    """A refusal's messages by field, for the fields; what has no field is under ``""``."""
+    found: dict[str, str] = {}
+    for where, message in error.errors:
+        found.setdefault(where.removeprefix("body."), message)
+    return found or {"": error.detail}
