@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import _lru_cache_wrapper
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -192,9 +193,9 @@ def forget() -> None:
         db.engine().dispose()
     for module in [m for name, m in sys.modules.items() if name.startswith("testbench.")]:
         for value in list(vars(module).values()):
-            clear = getattr(value, "cache_clear", None)
-            if callable(clear) and getattr(value, "__module__", "").startswith("testbench."):
-                clear()
+            # Asked by type: a Reflex Var answers to any attribute's name with an error.
+            if isinstance(value, _lru_cache_wrapper) and value.__module__.startswith("testbench."):
+                value.cache_clear()
 
 
 @dataclass(frozen=True)
