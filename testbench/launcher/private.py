@@ -132,7 +132,7 @@ def _spawn(process: Process, folder: Path, journal: Journal) -> Child:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | process.env,
+            env={**os.environ, **process.env},
             cwd=process.cwd,
             start_new_session=True,
             preexec_fn=partial(born, descriptor, process.stop),  # noqa: PLW1509 (no threads here)

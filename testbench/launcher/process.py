@@ -7,8 +7,7 @@ import pwd
 import shutil
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from asyncio.subprocess import Process as Child
+from asyncio.subprocess import DEVNULL, STDOUT
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,17 +35,36 @@ class Process:
     """From the polite signal to SIGKILL."""
 
 
+@dataclass(frozen=True)
+class Child:
+    """A process that was started, and what it says, errors included.
+
+    The pipe is our own: asyncio, which makes one with a process, takes the process for alive
+    (before Python 3.12.4) as long as one of its children holds that pipe.
+    """
+
+    process: asyncio.subprocess.Process
+    output: asyncio.StreamReader
+    pipe: asyncio.ReadTransport
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
 async def spawn(process: Process, journal: Journal) -> Child:
-    """Starts it in a session of its own; its output, errors included, can be read from `stdout`."""
+    """Starts it in a session of its own, written down in the journal."""
     descriptor = journal.open()
+    reading, writing = os.pipe()
     try:
-        return await asyncio.create_subprocess_exec(
+        child = await asyncio.create_subprocess_exec(
             *passing(process.cwd, process.user),
             *process.argv,
             stdin=DEVNULL,
-            stdout=PIPE,
+            stdout=writing,
             stderr=STDOUT,
-            env=os.environ | process.env,
+            # Whose connection it is, in PostgreSQL's own list of them.
+            env=os.environ | {"PGAPPNAME": f"testbench {process.name}"} | process.env,
             cwd=process.cwd,
             start_new_session=True,
             preexec_fn=partial(born, descriptor, process.stop),
@@ -54,6 +72,12 @@ async def spawn(process: Process, journal: Journal) -> Child:
         )
     finally:
         os.close(descriptor)
+        os.close(writing)
+    output = asyncio.StreamReader()
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb", 0)
+    )
+    return Child(child, output, pipe)
 
 
 class Identity(TypedDict, total=False):

@@ -1,21 +1,30 @@
 """Keeps processes running: starts them, reads their output, restarts what dies, stops all."""
 
 import asyncio
-import contextlib
 import signal
-from asyncio.subprocess import Process as Child
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from testbench.launcher.instance import Refused
 from testbench.launcher.journal import Journal, signal_group
 from testbench.launcher.logs import Log
-from testbench.launcher.process import Process, spawn
+from testbench.launcher.process import Child, Process, spawn
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
 """A process that ran this long is started again at the shortest pause."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A process that is kept running, until it is asked to stop."""
+
+    asked_to_stop: asyncio.Event
+    keeper: asyncio.Task[None]
 
 
 class Supervisor:
@@ -25,16 +34,16 @@ class Supervisor:
         self._folder = folder
         self._journal = Journal(folder)
         self._changed = changed
-        self._tiers: list[list[Process]] = []
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._tiers: list[list[Kept]] = []
         self._children: dict[str, Child] = {}
-        self._stopping: set[str] = set()
 
     def start(self, *processes: Process) -> None:
         """Starts a tier: processes that are stopped together, before those started earlier."""
-        self._tiers.append(list(processes))
+        tier: list[Kept] = []
         for process in processes:
-            self._keepers[process.name] = asyncio.create_task(self._keep(process))
+            asked = asyncio.Event()
+            tier.append(Kept(asked, asyncio.create_task(self._keep(process, asked))))
+        self._tiers.append(tier)
 
     def pids(self) -> dict[str, int]:
         """The pid of each process that is running now."""
@@ -42,82 +51,72 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stops every tier, the last first; within each process's patience, then by force."""
-        for tier in reversed(self._tiers):
-            await asyncio.gather(*(self._stop(process) for process in tier))
-        self._tiers.clear()
+        while self._tiers:
+            tier = self._tiers.pop()
+            for kept in tier:
+                kept.asked_to_stop.set()
+            await asyncio.gather(*(kept.keeper for kept in tier), return_exceptions=True)
 
-    async def once(self, process: Process) -> str:
-        """Runs a command to its end; returns what it said, or raises Refused with that's end."""
-        log = Log(self._folder / "logs" / f"{process.name}.log", process.name)
-        child = await spawn(process, self._journal)
-        try:
-            said, _ = await child.communicate()
-            log.write(said)
-        finally:
-            await self._clear(child)
-            log.close()
-        text = said.decode(errors="replace")
-        if child.returncode:
-            raise Refused(f"`{process.name}` failed:\n" + "\n".join(text.splitlines()[-15:]))
-        return text
+    async def once(self, process: Process) -> None:
+        """Runs a command to its end; Refused with the end of what it said where it fails."""
+        with closing(self._log(process)) as log:
+            if await self._live(process, log, asyncio.Event()):
+                raise Refused(f"`{process.name}` failed:\n" + "\n".join(log.tail(15)))
 
-    async def _stop(self, process: Process) -> None:
-        keeper = self._keepers.pop(process.name)
-        self._stopping.add(process.name)
-        child = self._children.get(process.name)
-        if child is None:
-            keeper.cancel()  # it is between two lives
-        else:
-            signal_group(child.pid, process.stop)
-        done, _ = await asyncio.wait((keeper,), timeout=process.patience_s)
-        if not done:
-            keeper.cancel()
-            await asyncio.wait((keeper,))
-
-    async def _keep(self, process: Process) -> None:
-        """One process for ever, with pauses that double while it keeps dying."""
-        log = Log(self._folder / "logs" / f"{process.name}.log", process.name)
+    async def _keep(self, process: Process, stop: asyncio.Event) -> None:
+        """One process until it is to stop, with pauses that double while it keeps dying."""
         clock = asyncio.get_running_loop().time
         pause = FIRST_PAUSE_S
-        try:
-            while True:
+        with closing(self._log(process)) as log:
+            while not stop.is_set():
                 began = clock()
-                code = await self._run(process, log)
-                if process.name in self._stopping:
+                code = await self._live(process, log, stop)
+                if stop.is_set():
                     return
                 if clock() - began > STEADY_S:
                     pause = FIRST_PAUSE_S
                 log.tell(f"ended with {_reason(code)}; starting again in {pause:g} s")
-                await asyncio.sleep(pause)
+                await _first_of(stop.wait(), asyncio.sleep(pause))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
-        finally:
-            log.close()
 
-    async def _run(self, process: Process, log: Log) -> int:
-        """One life of a process; whatever it leaves behind in its group is killed."""
+    async def _live(self, process: Process, log: Log, stop: asyncio.Event) -> int:
+        """One life, up to the exit code; what it leaves behind in its group is killed."""
         child = await spawn(process, self._journal)
         self._children[process.name] = child
         self._changed()
         reader = asyncio.create_task(_read(child, log))
         try:
-            return await child.wait()
+            await _first_of(child.process.wait(), stop.wait())
+            if child.process.returncode is None:
+                signal_group(child.pid, process.stop)
+                await _first_of(child.process.wait(), asyncio.sleep(process.patience_s))
         finally:
-            await self._clear(child)
+            signal_group(child.pid, signal.SIGKILL)
+            code = await child.process.wait()
+            self._journal.died(child.pid)
             del self._children[process.name]
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reader, 1)
+            await asyncio.wait((reader,), timeout=1)
+            child.pipe.close()
             self._changed()
+        return code
 
-    async def _clear(self, child: Child) -> None:
-        """Kills what is left of a child's group: none of its own children outlives it."""
-        signal_group(child.pid, signal.SIGKILL)
-        await child.wait()
-        self._journal.died(child.pid)
+    def _log(self, process: Process) -> Log:
+        return Log(self._folder / "logs" / f"{process.name}.log", process.name)
 
 
 async def _read(child: Child, log: Log) -> None:
-    while child.stdout and (chunk := await child.stdout.read(65536)):
+    while chunk := await child.output.read(65536):
         log.write(chunk)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Returns when one of them does; the others are given up."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _reason(code: int) -> str:

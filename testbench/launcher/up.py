@@ -113,10 +113,13 @@ class Bench:
                     if name not in embedded_names
                 ],
                 "services": [
-                    {"name": service.name, "url": service.url, "pid": pids.get(service.name)}
-                    for service in self.services
+                    {"name": s.name, "url": s.url, "pid": pids.get(s.name), "named": False}
+                    for s in self.services
                 ]
-                + [{"name": name, "url": url, "pid": None} for name, url in named().items()],
+                + [
+                    {"name": name, "url": url, "pid": None, "named": True}
+                    for name, url in named().items()
+                ],
             }
         )
 
