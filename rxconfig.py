@@ -30,6 +30,10 @@ config = rx.Config(
         f"http://127.0.0.1:{_port}",
         f"http://localhost:{_port}",
     ],
-    plugins=[rx.plugins.RadixThemesPlugin()],
+    plugins=[
+        rx.plugins.RadixThemesPlugin(
+            theme=rx.theme(accent_color="indigo", gray_color="slate", radius="small")
+        )
+    ],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )

@@ -69,6 +69,18 @@ function nearest(points, ts) {
   return best;
 }
 
+// A round domain around the values, and its ticks.
+function scale(bottom, top) {
+  const room = top - bottom || Math.abs(top) * 0.1 || 1;
+  const rough = (room * 1.12) / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].find((n) => n * power >= rough) * power;
+  const first = Math.floor((bottom - room * 0.06) / step);
+  const last = Math.ceil((top + room * 0.06) / step);
+  const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  return [[ticks[0], ticks[ticks.length - 1]], ticks];
+}
+
 function tick(ts, span, relative) {
   if (relative) return duration(ts / 1000);
   const style = span > 2 * 86400e3
@@ -111,8 +123,7 @@ export function TimeChart({
   for (const limit of [low, high, measured]) if (typeof limit === "number") values.push(limit);
   const bottom = values.length ? Math.min(...values) : 0;
   const top = values.length ? Math.max(...values) : 1;
-  const margin = (top - bottom || Math.abs(top) || 1) * 0.08;
-  const domain = [bottom - margin, top + margin];
+  const [domain, ticks] = scale(bottom, top);
   const hasLow = typeof low === "number";
   const hasHigh = typeof high === "number";
   const stop = () => {
@@ -152,7 +163,7 @@ export function TimeChart({
           />
           <YAxis
             width={64} domain={domain} allowDataOverflow tickFormatter={number} stroke="var(--gray-a8)"
-            tick={{ fill: "var(--gray-11)", fontSize: 11 }} tickCount={5}
+            tick={{ fill: "var(--gray-11)", fontSize: 11 }} ticks={ticks}
             label={axisUnit ? { value: axisUnit, position: "insideTopLeft", offset: 6, className: "tb-limit" } : undefined}
           />
           <Tooltip isAnimationActive={false} cursor={{ stroke: "var(--gray-a8)" }} content={<Reading shown={series} all={all} colors={colors} relative={relative} />} />

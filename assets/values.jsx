@@ -96,3 +96,12 @@ export function Amount({ value, unit, className = "" }) {
     </span>
   );
 }
+
+// Asks the page's state every so often, while the page can be seen.
+export function Every({ seconds, onTick }) {
+  useEffect(() => {
+    const timer = setInterval(() => { if (!document.hidden) onTick(); }, seconds * 1000);
+    return () => clearInterval(timer);
+  }, [seconds, onTick]);
+  return null;
+}

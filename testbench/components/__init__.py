@@ -13,7 +13,7 @@ How a page is made (see pages/devices.py with state/devices.py for a whole one):
 
 State side (state/views.py, state/live.py):
 
-    class RunsState(ViewState):                  # brings loaded, error, _query(), _link()
+    class RunsState(ViewState, rx.State):        # brings loaded, error, _query(), _link()
         @rx.event
         @guarded()
         async def load(self):
@@ -33,8 +33,8 @@ and Back work. Put static columns and live figures into different vars: a delta 
 What there is: `shell` · `view, page_error, empty_state, table_skeleton, form_skeleton` · `state_badge,
 presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager, chip, tabs,
 search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` · `time_chart` · `ago,
-moment, countdown, span, amount` · `field, text_field, number_field, select_field, area_field,
-switch_field, tag_field, schema_form, save_row` · `dialog, confirm, secret, snippet`. Toasts:
+moment, countdown, span, amount, every` · `field, text_field, number_field, select_field, area_field,
+switch_field, tag_field, schema_form, save_row, unsaved` · `dialog, confirm, secret, snippet`. Toasts:
 return `rx.toast.success("…")` from the handler. All arguments may be Vars.
 """
 
@@ -72,10 +72,11 @@ from testbench.components.forms import (
     switch_field,
     tag_field,
     text_field,
+    unsaved,
 )
 from testbench.components.layout import shell
 from testbench.components.tables import Column, chip, data_table, pager, search_box, tabs
-from testbench.components.values import ago, amount, countdown, moment, span
+from testbench.components.values import ago, amount, countdown, every, moment, span
 
 __all__ = [
     "Column",
@@ -89,6 +90,7 @@ __all__ = [
     "data_table",
     "dialog",
     "empty_state",
+    "every",
     "facts",
     "field",
     "figure",
@@ -118,6 +120,7 @@ __all__ = [
     "tag_field",
     "text_field",
     "time_chart",
+    "unsaved",
     "verdict_badge",
     "view",
 ]

@@ -40,7 +40,7 @@ NO_OUTCOME = Look("No outcome yet", "circle-dashed", "gray")
 def _badge(look: Look, size: str = "1") -> rx.Component:
     # High contrast: the word is readable (AA) on its tint in both themes.
     return rx.badge(
-        rx.icon(look.icon, size=12, aria_hidden=True),
+        rx.icon(look.icon, size=12, color=rx.color(look.color, 11), aria_hidden=True),
         look.word,
         color_scheme=look.color,
         variant="soft",

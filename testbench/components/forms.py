@@ -242,7 +242,8 @@ def _unit(name: str) -> str | None:
 
 def _label(name: str, prop: Mapping[str, Any]) -> str:
     label = _words(name.removesuffix("_s")) if _unit(name) else _words(name)
-    return label if prop["required"] else f"{label} (optional)"
+    given = prop["required"] or prop.get("default") is not None
+    return label if given else f"{label} (optional)"
 
 
 def _words(name: str) -> str:

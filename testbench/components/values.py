@@ -75,3 +75,17 @@ def span(seconds: Any) -> rx.Component:
 def amount(value: Any, unit: Any = "") -> rx.Component:
     """A number (or text, or bool) with its unit."""
     return Amount.create(value=value, unit=unit)
+
+
+class Every(rx.Component):
+    """See `every`."""
+
+    library = SCRIPT
+    tag = "Every"
+    seconds: rx.Var[float]
+    on_tick: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+def every(seconds: float, on_tick: Any) -> rx.Component:
+    """Sends `on_tick` every so often, for what no event tells; draws nothing."""
+    return Every.create(seconds=seconds, on_tick=on_tick)

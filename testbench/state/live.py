@@ -2,7 +2,8 @@
 
 A page's `load` calls `watch(self, {"devices": ids, "runs": None})`; whenever one of these changes,
 the page's `refresh` handler is sent to that tab, at most every 250 ms, and never while the last one
-is still at work. `refresh` re-reads a window of rows. Tabs that left are forgotten.
+is still at work. `refresh` re-reads a window of rows. `watch_too` adds a lighter handler for what
+changes often. Tabs that left are forgotten.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class Watch:
         return self.due and rested and (self.answers is None or self.answers.done())
 
 
-_watches: dict[str, Watch] = {}
+_watches: dict[str, list[Watch]] = {}
 _changed: dict[str, set[str]] = {}
 _news = asyncio.Event()
 
@@ -73,12 +74,24 @@ def watch(
     Only inside a guarded handler; `state` has a handler `refresh`. A tab is told at most once in
     `every_s` seconds.
     """
+    _watches[state.router.session.client_token] = [_watch(topics, type(state).refresh, every_s)]
+
+
+def watch_too(
+    state: rx.State, topics: Mapping[str, Collection[str] | None], handler: Any, every_s: float
+) -> None:
+    """Beside what `watch` was given: `handler` for these topics."""
+    watches = _watches.setdefault(state.router.session.client_token, [])
+    watches.append(_watch(topics, handler, every_s))
+
+
+def _watch(
+    topics: Mapping[str, Collection[str] | None], handler: Any, every_s: float
+) -> Watch:
     wanted = {
         topic: None if ids is None else frozenset(map(str, ids)) for topic, ids in topics.items()
     }
-    _watches[state.router.session.client_token] = Watch(
-        wanted, type(state).refresh, str(actor().user_id), every_s
-    )
+    return Watch(wanted, handler, str(actor().user_id), every_s)
 
 
 def unwatch(state: rx.State) -> None:
@@ -144,12 +157,12 @@ async def _read(channel: Any) -> None:
 
 async def _tell(app: rx.App) -> None:
     while True:
-        if not any(one.due for one in _watches.values()):
+        if not any(one.due for watches in _watches.values() for one in watches):
             await _news.wait()
         try:
             await _pass(app, time.monotonic())
         except Exception as error:  # noqa: BLE001 (a door: the other tabs are still to be told)
-            log.error("live_pass_failed", error=type(error).__name__, detail=str(error))
+            log.exception("live_pass_failed", error=type(error).__name__)
         await asyncio.sleep(COALESCE_S)
 
 
@@ -160,16 +173,17 @@ async def _pass(app: rx.App, now: float) -> None:
     _changed.clear()
     sockets = app.event_namespace._token_manager.token_to_socket
     people = changed.get(sessions.TOPIC, ())
-    for token, one in list(_watches.items()):
+    for token, watches in list(_watches.items()):
         if token not in sockets:
             _watches.pop(token, None)
             continue
-        if one.user_id in people:
+        if any(one.user_id in people for one in watches):
             await _send(app, token, AuthState.load)
-        one.due = one.due or one.shows(changed)
-        if one.is_ready(now):
-            one.due, one.told = False, now
-            one.answers = await _send(app, token, one.handler)
+        for one in watches:
+            one.due = one.due or one.shows(changed)
+            if one.is_ready(now):
+                one.due, one.told = False, now
+                one.answers = await _send(app, token, one.handler)
 
 
 async def _send(app: rx.App, token: str, handler: Any) -> asyncio.Future[Any]:

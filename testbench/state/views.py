@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
+from pydantic import ValidationError
 
 from testbench.domain.errors import BenchError, Unauthenticated
 
@@ -32,6 +33,11 @@ class ViewState(rx.State, mixin=True):
         path = self.router.url.path
         return f"{path}?{urlencode(kept)}" if kept else path
 
+    def _part(self, index: int) -> str:
+        """A part of the address's path: of `/devices/7` part 1 is `7`."""
+        parts = self.router.url.path.strip("/").split("/")
+        return parts[index] if index < len(parts) else ""
+
     @asynccontextmanager
     async def _loading(self) -> AsyncGenerator[None]:
         """A refusal inside is what the page shows, with Retry; a lost login is the guard's."""
@@ -51,9 +57,15 @@ def first_error() -> Any:
     return rx.run_script(FOCUS_FIRST_ERROR)
 
 
-def faults(error: BenchError) -> dict[str, str]:
+def faults(error: BenchError | ValidationError) -> dict[str, str]:
     """A refusal's messages by field, for the fields; what has no field is under ``""``."""
+    if isinstance(error, ValidationError):
+        raised = error.errors(include_url=False, include_input=False)
+        pairs = [(".".join(map(str, one["loc"])), one["msg"]) for one in raised]
+        pairs = [(where, message.removeprefix("Value error, ")) for where, message in pairs]
+    else:
+        pairs = [*error.errors] or [("", error.detail)]
     found: dict[str, str] = {}
-    for where, message in error.errors:
+    for where, message in pairs:
         found.setdefault(where.removeprefix("body."), message)
-    return found or {"": error.detail}
+    return found
