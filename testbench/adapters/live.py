@@ -6,7 +6,7 @@ and nothing else; it is then left alone for a few seconds, so that no batch wait
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict, cast
 
@@ -61,7 +61,7 @@ class Update(TypedDict):
     """What a batch says about one device."""
 
     seen: datetime
-    points: Mapping[str, Point]
+    points: Mapping[str, tuple[int, Value]]
 
 
 def put(updates: Mapping[uuid.UUID, Update], units: Mapping[series.Key, str]) -> bool:
@@ -73,7 +73,7 @@ def put(updates: Mapping[uuid.UUID, Update], units: Mapping[series.Key, str]) ->
             str(device_id),
             _ms(update["seen"]),
             {
-                metric: (point.ts, _stored(point, units.get((device_id, metric))))
+                metric: (point[0], _stored(point, units.get((device_id, metric))))
                 for metric, point in update["points"].items()
             },
         )
@@ -186,9 +186,10 @@ def _pause(error: Exception) -> None:
     log.warning("live_away", error=type(error).__name__)
 
 
-def _stored(point: Point, unit: str | None) -> str:
-    shown = (point.value,) if unit is None else (point.value, unit)
-    return f"{point.ts}|{_encode(shown).decode()}"
+def _stored(point: tuple[int, Value], unit: str | None) -> str:
+    ts, value = point
+    shown = (value,) if unit is None else (value, unit)
+    return f"{ts}|{_encode(shown).decode()}"
 
 
 def _read(text: str) -> Latest:
@@ -215,13 +216,3 @@ def _ms(moment: datetime) -> int:
 
 def _moment(ts: int) -> datetime:
     return datetime.fromtimestamp(ts / 1000, UTC)
-
-
-def newest(readings: Iterable[tuple[str, int, Value]]) -> dict[str, Point]:
-    """The newest of several readings of one device, by metric; of equal times the last."""
-    found: dict[str, Point] = {}
-    for metric, ts, value in readings:
-        old = found.get(metric)
-        if old is None or ts >= old.ts:
-            found[metric] = Point(ts, value)
-    return found

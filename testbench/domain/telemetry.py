@@ -24,6 +24,9 @@ EARLIEST_MS = 946_684_800_000
 """2000-01-01 UTC; a clock before it was never set."""
 MAX_SEQ = 2**63 - 1
 
+EXACT_INT = 2**53
+
+_NUMERIC = frozenset({float, int, bool})
 _TIMED_KEYS = frozenset({"ts", "values", "seq"})
 _KNOWN_NAMES_MAX = 50_000
 
@@ -69,9 +72,13 @@ def parse(payload: bytes | bytearray, received: int) -> Sent:
     except msgspec.DecodeError as error:
         _explain(payload, received)
         raise _refusal("", f"is not valid JSON: {error}") from None
+    quotes = payload.count(b'"')
+    plain = _plain(document, received, quotes)
+    if plain is not None:
+        return plain
     reader = _Reader(received)
     sent = reader.read(document)
-    if payload.count(b'"') != 2 * reader.words:
+    if quotes != 2 * reader.words:
         return _Reader(received).read(json.loads(payload, object_pairs_hook=_Pairs))
     return sent
 
@@ -109,6 +116,37 @@ def _explain(payload: bytes | bytearray, received: int) -> None:
 
 def _refusal(loc: str, msg: str) -> Refused:
     return Refused(f"The message {msg}.", errors=[(loc, msg)])
+
+
+def _plain(document: object, received: int, quotes: int) -> Sent | None:
+    """The usual message in one pass: known metrics, plain numbers. None: let the reader look."""
+    if type(document) is not dict or not _TIMED_KEYS.issuperset(document):
+        return None
+    ts, values, seq = document.get("ts"), document.get("values"), document.get("seq", 0)
+    if type(ts) is not int or not EARLIEST_MS <= ts <= received + DAY_MS:
+        return None
+    if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
+        return None
+    if type(values) is not dict or quotes != 2 * (len(document) + len(values)):
+        return None
+    points = _numbers(values, ts)
+    if not points or len(points) > MAX_VALUES:
+        return None
+    return Sent(points, [seq] if "seq" in document else [], ts)
+
+
+def _numbers(values: dict[str, Any], ts: int) -> list[tuple[str, int, Value]] | None:
+    points: list[tuple[str, int, Value]] = []
+    for metric, value in values.items():
+        kind = type(value)
+        if metric not in _known_names or kind not in _NUMERIC:
+            return None
+        if kind is int:
+            if not -EXACT_INT <= value <= EXACT_INT:
+                return None
+            value = float(value)  # noqa: PLW2901 (the same number)
+        points.append((metric, ts, value))
+    return points
 
 
 class _Reader:

@@ -61,7 +61,7 @@ class InfluxStore:
         """Ask what is there, then write what differs; Unavailable if InfluxDB is away."""
         if not readings:
             return Written(0, 0)
-        series.ensure(tx, {(reading[0], reading[1]) for reading in readings})
+        _note_series(tx, readings)
         last = {(r[0], r[1], r[2]): r[3] for r in readings}
         stored = self._stored(last)
         new = {key: value for key, value in last.items() if not _same(stored.get(key), value)}
@@ -230,6 +230,13 @@ class InfluxStore:
             )
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _translated(error) from error
+
+
+def _note_series(tx: Tx, readings: Sequence[Reading]) -> None:
+    known = series.known()
+    new = {(r[0], r[1]) for r in readings if r[1] not in known.get(r[0], ())}
+    if new:
+        series.ensure(tx, new)
 
 
 def _translated(error: Exception) -> BadRequest | Unavailable:

@@ -7,10 +7,12 @@ from functools import partial
 from testbench.adapters.db import Tx
 
 Key = tuple[uuid.UUID, str]
+Ids = dict[uuid.UUID, dict[str, int]]
+"""By device, then metric: a UUID takes long to hash, so a message's is looked up once."""
 
-_CACHE_MAX = 500_000
+_DEVICES_MAX = 100_000
 
-_known: dict[Key, int] = {}
+_known: Ids = {}
 
 _FIND = """
 SELECT s.id, s.device_id, s.metric FROM series s
@@ -31,18 +33,24 @@ WHERE s.device_id = wanted.device_id AND s.metric = wanted.metric
 """
 
 
-def ensure(tx: Tx, keys: Iterable[Key]) -> Mapping[Key, int]:
-    """The ids of all `keys`; new ones are made in `tx` and remembered once it has committed."""
-    new = [key for key in keys if key not in _known]
-    if not new:
-        return _known
+def ensure(tx: Tx, keys: Iterable[Key]) -> Ids:
+    """The ids of `keys`; new ones are made in `tx`, and remembered once it has committed."""
+    new = sorted(set(keys))
     found = _find(tx, new)
     absent = [key for key in new if key not in found]
     if absent:
         tx.cursor().execute(_MAKE, _columns(absent))
         found |= _find(tx, absent)
     tx.after_commit(partial(_remember, found))
-    return _Both(found)
+    ids: Ids = {}
+    for (device_id, metric), id in found.items():
+        ids.setdefault(device_id, {})[metric] = id
+    return ids
+
+
+def known() -> Ids:
+    """What this process remembers; not to be changed."""
+    return _known
 
 
 def find(tx: Tx, device_id: uuid.UUID, metrics: Sequence[str]) -> dict[str, int]:
@@ -71,13 +79,6 @@ def forget() -> None:
     _known.clear()
 
 
-class _Both(dict[Key, int]):
-    """What this transaction found, then what the process knows; spares copying the latter."""
-
-    def __missing__(self, key: Key) -> int:
-        return _known[key]
-
-
 def _find(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:
     rows = tx.cursor().execute(_FIND, _columns(keys))
     return {(device_id, metric): id for id, device_id, metric in rows}
@@ -88,6 +89,7 @@ def _columns(keys: Sequence[Key]) -> tuple[list[uuid.UUID], list[str]]:
 
 
 def _remember(found: Mapping[Key, int]) -> None:
-    if len(_known) > _CACHE_MAX:
+    if len(_known) > _DEVICES_MAX:
         _known.clear()
-    _known.update(found)
+    for (device_id, metric), id in found.items():
+        _known.setdefault(device_id, {})[metric] = id
