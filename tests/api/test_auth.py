@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
-from testbench.adapters import db
+from testbench.adapters import db, passwords
 from testbench.api.app import create_app
 from testbench.domain.identity import BENCH
 from testbench.services import users
@@ -21,6 +21,12 @@ SITE = "http://bench.lab:3000"
 OWN = {"Origin": SITE}
 ADMIN = {"username": "admin", "password": "correct horse battery"}
 VIEWER = {"username": "vera", "password": "look but not touch"}
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcrypt at its least cost; tests/services/test_identity.py keeps the real one."""
+    monkeypatch.setattr(passwords, "ROUNDS", 4)
 
 
 @pytest.fixture

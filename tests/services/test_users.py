@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from testbench.adapters import db, sessions
+from testbench.adapters import db, passwords, sessions
 from testbench.domain.errors import (
     BenchError,
     Conflict,
@@ -27,6 +27,12 @@ from testbench.services.users import NewToken, NewUser, PasswordChange, UserPatc
 
 pytestmark = pytest.mark.usefixtures("bench_env")
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcrypt at its least cost; tests/services/test_identity.py keeps the real one."""
+    monkeypatch.setattr(passwords, "ROUNDS", 4)
 
 
 def person(role: Role = "viewer", username: str | None = None) -> UserView:
