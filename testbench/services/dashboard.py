@@ -81,7 +81,7 @@ def read(tx: Tx, actor: Actor) -> Overview:
 def get(actor: Actor) -> Dashboard:
     """`read`, and each part of the bench asked how it is; Unavailable without the database."""
     overview = db.run(lambda tx: read(tx, actor))
-    return Dashboard(**dict(overview), system=health.check())
+    return Dashboard(**dict(overview), system=health.recent())
 
 
 def config(tx: Tx, actor: Actor) -> Config:
