@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from threading import Lock
+from functools import lru_cache, partial
 from typing import Literal
 
 from pydantic import BaseModel
@@ -16,10 +15,6 @@ from testbench.settings import settings
 
 CRITICAL = frozenset({"postgres", "redis", "influxdb"})
 """Without these nothing can be judged or shown; the others make the bench degraded."""
-
-
-_asking = Lock()
-_last: list[tuple[float, "Health"]] = []
 
 
 class Check(BaseModel):
@@ -89,13 +84,14 @@ def _ask(part: Callable[[], str]) -> Check:
     return Check(ok=ok, latency_ms=round((time.perf_counter() - began) * 1000, 2), detail=detail)
 
 
-def recent(max_age_s: float = 5.0) -> Health:
-    """What was found at most `max_age_s` ago, for pages that many people look at."""
-    with _asking:
-        if _last and time.monotonic() - _last[0][0] <= max_age_s:
-            return _last[0][1]
-        _last[:] = [(time.monotonic(), check())]
-        return _last[0][1]
+def recent() -> Health:
+    """What was found in these five seconds, for pages that many people look at."""
+    return _found_in(int(time.monotonic() / 5))
+
+
+@lru_cache(maxsize=1)
+def _found_in(_period: int) -> Health:
+    return check()
 
 
 def check() -> Health:
