@@ -64,7 +64,7 @@ async def spawn(process: Process, journal: Journal) -> Child:
             stdout=writing,
             stderr=STDOUT,
             # Whose connection it is, in PostgreSQL's own list of them.
-            env=os.environ | {"PGAPPNAME": f"testbench {process.name}"} | process.env,
+            env={**os.environ, "PGAPPNAME": f"testbench {process.name}", **process.env},
             cwd=process.cwd,
             start_new_session=True,
             preexec_fn=partial(born, descriptor, process.stop),
