@@ -27,7 +27,7 @@ services-down: ## Stop them
 	@$(PY) -m testbench services down --dir $(DIR)
 
 test: install-dev ## All tests, on the real servers
-	$(PY) -m pytest -n 2 --dist loadgroup -m "not bench" $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile -m "not bench" $(ARGS)
 
 check: install-dev ## Lint, types, and who may import whom
 	$(PY) -m ruff check .

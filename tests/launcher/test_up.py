@@ -20,8 +20,6 @@ STOP_S = 15
 PROCESSES = {"web", "worker", "collector", "clock"}
 EMBEDDED = {"postgres", "redis", "mqtt"}
 
-pytestmark = pytest.mark.xdist_group("embedded")
-
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
