@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -388,6 +388,26 @@ def authenticate(token: str, address: str) -> uuid.UUID:
     return device_id
 
 
+def admit(username: str, password: str) -> tuple[uuid.UUID, str] | None:
+    """The device that logs in over MQTT, and its token's hash; None if the credential is wrong.
+
+    Either its id and its token, or (as ThingsBoard has it) its token as the name.
+    """
+    try:
+        claimed, digest = uuid.UUID(username), token_hash(password)
+    except ValueError:
+        claimed, digest = None, token_hash(username)
+    device_id = db.run(partial(_by_hash, digest=digest))
+    if device_id is None or (claimed is not None and claimed != device_id):
+        return None
+    return device_id, digest
+
+
+def credentials(device_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The token hashes of those that still belong to the bench."""
+    return db.run(partial(_hashes, device_ids=list(device_ids)))
+
+
 def login_failed(address: str, door: str, device: str = "") -> None:
     """Log a failed login of a device, and count it; TooMany if there were too many."""
     log.warning("device_login_failed", address=address, door=door)
@@ -404,6 +424,15 @@ def _by_hash(tx: Tx, digest: str) -> uuid.UUID | None:
         .fetchone()
     )
     return row[0] if row else None
+
+
+def _hashes(tx: Tx, device_ids: list[uuid.UUID]) -> dict[uuid.UUID, str]:
+    rows = tx.cursor().execute(
+        "SELECT id, token_hash FROM devices"
+        " WHERE id = ANY(%s) AND removed_at IS NULL AND token_hash IS NOT NULL",
+        (device_ids,),
+    )
+    return dict(rows.fetchall())
 
 
 # --- reads --------------------------------------------------------------------------------------
