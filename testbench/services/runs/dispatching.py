@@ -116,7 +116,9 @@ def sweep(tx: Tx, ready_since: datetime) -> int:
         or_(
             (col(Run.status) == "queued")
             & (func.greatest(col(Run.queued_at), ready_since) < tx.now - waited),
-            func.greatest(col(Run.deadline_at), ready_since + READY_GRACE) < tx.now,
+            # `greatest` skips NULL: without its own check, no deadline would be a missed one.
+            col(Run.deadline_at).is_not(None)
+            & (func.greatest(col(Run.deadline_at), ready_since + READY_GRACE) < tx.now),
             _lost_heartbeat(tx),
         ),
     )
