@@ -21,6 +21,9 @@ def main() -> int:
     if verb in PROCESSES:
         importlib.import_module(f"testbench.processes.{verb}").main()
         return 0
+    if verb == "demo":
+        importlib.import_module("testbench.launcher.demo").main()
+        return 0
     if verb == "simulate":
         return int(importlib.import_module("testbench.launcher.simulate").main(rest) or 0)
     arguments = _parser().parse_args()

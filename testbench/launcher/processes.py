@@ -38,6 +38,11 @@ def collector() -> Process:
     return Process("collector", (*PYTHON, "testbench", "collector"))
 
 
+def demo() -> Process:
+    """The demo fleet, which speaks to the bench over HTTP."""
+    return Process("demo", (*PYTHON, "testbench", "demo"))
+
+
 def clock() -> Process:
     """Publishes what is due."""
     return Process("clock", (*PYTHON, "testbench", "clock"))

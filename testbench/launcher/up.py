@@ -135,6 +135,8 @@ class Bench:
             self._mine(processes.collector()),
             self._mine(processes.clock()),
         )
+        if self.options.demo:
+            self.supervisor.start(self._mine(processes.demo()))
         await self._until_ready()
 
     def _own_settings(self, configured: Settings) -> dict[str, str]:

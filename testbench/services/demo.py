@@ -16,6 +16,7 @@ from testbench.domain.ids import new_id
 from testbench.domain.runs import ACTIVE, worst
 from testbench.domain.simulation import FLEET, UNITS, measure
 from testbench.domain.times import at, ms
+from testbench.domain.tokens import new_token, token_hash
 from testbench.models import Device, Environment, Run, RunDevice, RunEvent, Series, TestCase
 from testbench.services import devices, environments, test_cases
 from testbench.services.devices import NewDevice
@@ -230,6 +231,18 @@ def _date_events(tx: Tx, run: Run, ended: datetime) -> None:
     tx.session.execute(update(RunEvent).where(col(RunEvent.run_id) == run.id).values(at=ended))
     for moment, event in ((run.queued_at, "queued"), (run.started_at, "started")):
         tx.session.add(RunEvent(run_id=run.id, at=moment or ended, event=event, detail="demo"))
+
+
+def renew_tokens(tx: Tx, known: set[str]) -> dict[str, str]:
+    """New credentials of the demo devices not yet known, by name; none for what was removed."""
+    wanted = select(Device).where(
+        col(Device.demo), col(Device.removed_at).is_(None), col(Device.name).not_in(known)
+    )
+    tokens: dict[str, str] = {}
+    for device in tx.session.scalars(wanted.with_for_update()):
+        tokens[device.name] = new_token("tbd")
+        device.token_hash = token_hash(tokens[device.name])
+    return tokens
 
 
 def remove(tx: Tx, actor: Actor) -> int:
