@@ -1,4 +1,5 @@
 """Managed hardware, when it was last heard of, and which run holds it."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime

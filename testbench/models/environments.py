@@ -1,4 +1,5 @@
 """Named conditions and variables of a run."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime

@@ -1,4 +1,5 @@
 """A run: a row and a step number, so that any worker can do the next step."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime

@@ -1,4 +1,5 @@
 """Which series exist, and what was refused; readings themselves live behind adapters.stores."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime

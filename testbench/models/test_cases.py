@@ -1,4 +1,5 @@
 """Test cases and their immutable revisions."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime

@@ -1,4 +1,5 @@
 """People who log in, and the tokens their programs use."""
+# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
 
 import uuid
 from datetime import datetime
