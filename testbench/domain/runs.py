@@ -4,9 +4,7 @@ from typing import Literal
 
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]
 Outcome = Literal["pass", "fail", "timeout", "error", "aborted"]
-Phase = Literal[
-    "setup", "observe", "teardown", "callback", "dispatch", "external", "done"
-]
+Phase = Literal["setup", "observe", "teardown", "callback", "dispatch", "external", "done"]
 ACTIVE: tuple[Status, ...] = ("queued", "running")
 TERMINAL: tuple[Status, ...] = ("completed", "failed", "cancelled")
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "timeout", "error", "aborted")
@@ -21,4 +19,4 @@ def status_for(outcome: Outcome) -> Status:
 
 def worst(outcomes: list[Outcome]) -> Outcome:
     """pass < fail < timeout < error < aborted; `error` when there is none to judge by."""
-    return max(outcomes, key=OUTCOMES.index, default="error")
+    return max(outcomes, key=OUTCOMES.index) if outcomes else "error"

@@ -1,5 +1,6 @@
 """Managed hardware, when it was last heard of, and which run holds it."""
-# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
+# SQLModel takes a string for __tablename__, and its type does not say so.
+# pyright: reportAssignmentType=false
 
 import uuid
 from datetime import datetime

@@ -1,5 +1,6 @@
 """Named conditions and variables of a run."""
-# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
+# SQLModel takes a string for __tablename__, and its type does not say so.
+# pyright: reportAssignmentType=false
 
 import uuid
 from datetime import datetime

@@ -1,5 +1,6 @@
 """A run: a row and a step number, so that any worker can do the next step."""
-# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
+# SQLModel takes a string for __tablename__, and its type does not say so.
+# pyright: reportAssignmentType=false
 
 import uuid
 from datetime import datetime

@@ -1,5 +1,6 @@
 """Which series exist, and what was refused; readings themselves live behind adapters.stores."""
-# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
+# SQLModel takes a string for __tablename__, and its type does not say so.
+# pyright: reportAssignmentType=false
 
 import uuid
 from datetime import datetime

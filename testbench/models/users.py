@@ -1,5 +1,6 @@
 """People who log in, and the tokens their programs use."""
-# pyright: reportAssignmentType=false  (SQLModel takes a string for __tablename__)
+# SQLModel takes a string for __tablename__, and its type does not say so.
+# pyright: reportAssignmentType=false
 
 import uuid
 from datetime import datetime
