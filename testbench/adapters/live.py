@@ -7,7 +7,9 @@ and nothing else; it is then left alone for a few seconds, so that no batch wait
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NotRequired, TypedDict, cast
 
 import msgspec
@@ -46,7 +48,21 @@ end
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_away_until = 0.0
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """Open after a failure, for a while."""
+
+    until: float = 0.0
+
+    def is_open(self) -> bool:
+        return time.monotonic() < self.until
+
+
+@lru_cache
+def _breaker() -> _Breaker:
+    return _Breaker()
 
 
 class Latest(TypedDict):
@@ -66,7 +82,7 @@ class Update(TypedDict):
 
 def put(updates: Mapping[uuid.UUID, Update], units: Mapping[series.Key, str]) -> bool:
     """Show a batch, in one call; an older time never replaces a newer one. False: Redis is away."""
-    if not updates or time.monotonic() < _away_until:
+    if not updates or _breaker().is_open():
         return False
     devices = [
         (
@@ -104,7 +120,7 @@ def last_seen(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, datetime]:
 
     A device that Redis does not know is absent, and so are all while it is away.
     """
-    if not device_ids or time.monotonic() < _away_until:
+    if not device_ids or _breaker().is_open():
         return {}
     try:
         texts = cast("list[str | None]", cache.client().hmget(SEEN, [str(id) for id in device_ids]))
@@ -159,7 +175,7 @@ def rebuild(tx: Tx) -> None:
 
 def _hashes(device_ids: Sequence[uuid.UUID]) -> list[dict[str, str]] | None:
     """What Redis has; None if it is away or has lost it."""
-    if time.monotonic() < _away_until:
+    if _breaker().is_open():
         return None
     try:
         pipe = cache.client().pipeline(transaction=False)
@@ -181,8 +197,7 @@ def _latest_stored(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str,
 
 
 def _pause(error: Exception) -> None:
-    global _away_until  # noqa: PLW0603 (one breaker a process)
-    _away_until = time.monotonic() + PAUSE_S
+    _breaker().until = time.monotonic() + PAUSE_S
     log.warning("live_away", error=type(error).__name__)
 
 

@@ -6,6 +6,7 @@ A partition is made beside the table and then attached: that takes a lock which 
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from psycopg import errors as pg_errors
@@ -17,8 +18,17 @@ from testbench.domain.telemetry import DAY_MS
 DAILY_SINCE = date(2026, 1, 1)
 _EPOCH = date(1970, 1, 1)
 
-_known: set[str] = set()
-_days_known: set[int] = set()
+
+class _Known(NamedTuple):
+    """What this process knows to be there."""
+
+    names: set[str]
+    days: set[int]
+
+
+@lru_cache
+def _known() -> _Known:
+    return _Known(set(), set())
 
 
 class Partition(NamedTuple):
@@ -38,15 +48,16 @@ def of_day(day: date) -> Partition:
 
 def ensure(days: Iterable[int]) -> None:
     """Make what is missing for these days since 1970, in a transaction of its own."""
-    new = [day for day in days if day not in _days_known]
+    known = _known()
+    new = [day for day in days if day not in known.days]
     if not new:
         return
     wanted = {of_day(_EPOCH + timedelta(days=day)) for day in new}
-    missing = sorted(part for part in wanted if part.name not in _known)
+    missing = sorted(part for part in wanted if part.name not in known.names)
     if missing:
         _make(missing)
-        _known.update(part.name for part in missing)
-    _days_known.update(new)
+        known.names.update(part.name for part in missing)
+    known.days.update(new)
 
 
 def day_of(ts: int) -> int:
@@ -80,8 +91,7 @@ def existing() -> list[str]:
 
 def forget() -> None:
     """Look again at what exists, after something was dropped."""
-    _known.clear()
-    _days_known.clear()
+    _known.cache_clear()
 
 
 def _make(parts: Iterable[Partition]) -> None:

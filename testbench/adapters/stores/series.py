@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 from testbench.adapters.db import Tx
 
@@ -11,8 +11,6 @@ Ids = dict[uuid.UUID, dict[str, int]]
 """By device, then metric: a UUID takes long to hash, so a message's is looked up once."""
 
 _DEVICES_MAX = 100_000
-
-_known: Ids = {}
 
 _FIND = """
 SELECT s.id, s.device_id, s.metric FROM series s
@@ -48,9 +46,10 @@ def ensure(tx: Tx, keys: Iterable[Key]) -> Ids:
     return ids
 
 
+@lru_cache
 def known() -> Ids:
-    """What this process remembers; not to be changed."""
-    return _known
+    """What this process remembers; not to be changed by others."""
+    return {}
 
 
 def find(tx: Tx, device_id: uuid.UUID, metrics: Sequence[str]) -> dict[str, int]:
@@ -74,11 +73,6 @@ def units(tx: Tx, device_ids: Sequence[uuid.UUID]) -> dict[Key, str]:
     return {(device_id, metric): unit for device_id, metric, unit in rows}
 
 
-def forget() -> None:
-    """Start over, after the database was replaced."""
-    _known.clear()
-
-
 def _find(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:
     rows = tx.cursor().execute(_FIND, _columns(keys))
     return {(device_id, metric): id for id, device_id, metric in rows}
@@ -89,7 +83,8 @@ def _columns(keys: Sequence[Key]) -> tuple[list[uuid.UUID], list[str]]:
 
 
 def _remember(found: Mapping[Key, int]) -> None:
-    if len(_known) > _DEVICES_MAX:
-        _known.clear()
+    remembered = known()
+    if len(remembered) > _DEVICES_MAX:
+        remembered.clear()
     for (device_id, metric), id in found.items():
-        _known.setdefault(device_id, {})[metric] = id
+        remembered.setdefault(device_id, {})[metric] = id
