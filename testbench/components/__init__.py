@@ -30,12 +30,13 @@ What is chosen (filters, tabs, times) is in the URL: link to `?…`, or return
 `rx.redirect(self._link(tag="x"))`; `load` runs again and reads `self._query()`. So reload, share
 and Back work. Put static columns and live figures into different vars: a delta sends a var whole.
 
-What there is: `shell` · `view, page_error, empty_state, table_skeleton, form_skeleton` · `state_badge,
-presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager, chip, tabs,
-search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` · `time_chart` · `ago,
-moment, countdown, span, amount, every` · `field, text_field, number_field, select_field, area_field,
-switch_field, tag_field, schema_form, save_row, unsaved` · `dialog, confirm, secret, snippet`. Toasts:
-return `rx.toast.success("…")` from the handler. All arguments may be Vars.
+What there is: `shell` · `view, page_error, empty_state, table_skeleton, form_skeleton` ·
+`state_badge, presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager,
+chip, tabs, search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` ·
+`time_chart` · `ago, moment, countdown, span, amount, every` · `field, text_field, number_field,
+select_field, area_field, switch_field, tag_field, schema_form, save_row, unsaved` · `dialog,
+confirm, secret, snippet`. Toasts: return `rx.toast.success("…")` from the handler. All arguments
+may be Vars.
 """
 
 from testbench.components.badges import (

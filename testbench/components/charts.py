@@ -4,13 +4,16 @@ from typing import Any
 
 import reflex as rx
 
+RECHARTS = "recharts@3.10.1"
+"""The one that reflex-components-recharts brings."""
+
 
 class TimeChart(rx.NoSSRComponent):
     """See `time_chart`."""
 
     library = "$/public/chart.jsx"
     tag = "TimeChart"
-    lib_dependencies: list[str] = ["recharts@3.10.1"]
+    lib_dependencies: list[str] = [RECHARTS]  # noqa: RUF012 (how Reflex declares a field)
 
     series: rx.Var[Any]
     start: rx.Var[Any]

@@ -57,21 +57,23 @@ def data_table(
     href: Callable[[Any], Any] | None = None,
     selected: Callable[[Any], Any] | None = None,
     on_select: Callable[[Any], Any] | None = None,
+    name: Callable[[Any], Any] | None = None,
     key: Callable[[Any], Any] | None = None,
     tall: bool = False,
     bare: bool = False,
 ) -> rx.Component:
     """Rows of a Var list. `href`: a click on the row opens it (give one cell a link, too).
 
-    `selected(row)` and `on_select(row)` put a checkbox before each row. `tall`: scrolls in itself
-    under a sticky head. `bare`: no frame, inside a flush card.
+    `selected(row)` and `on_select(row)` put a checkbox before each row, called by `name(row)`.
+    `tall`: scrolls in itself under a sticky head. `bare`: no frame, inside a flush card.
     """
 
     def row(one: Any) -> rx.Component:
         cells = [rx.el.td(c.cell(one), class_name=c.classes) for c in columns]
         props: dict[str, Any] = {"custom_attrs": {}}
         if selected and on_select:
-            cells.insert(0, _checkbox(selected(one), on_select(one)))
+            called = name(one) if name else ""
+            cells.insert(0, _checkbox(selected(one), on_select(one), called))
             props["custom_attrs"]["data-selected"] = selected(one)
         if href:
             props["on_click"] = rx.redirect(href(one))
@@ -100,9 +102,11 @@ def data_table(
     )
 
 
-def _checkbox(checked: Any, on_change: Any) -> rx.Component:
+def _checkbox(checked: Any, on_change: Any, name: Any) -> rx.Component:
     return rx.el.td(
-        rx.checkbox(checked=checked, on_change=on_change, custom_attrs={"aria-label": "Select"}),
+        rx.checkbox(
+            checked=checked, on_change=on_change, custom_attrs={"aria-label": f"Select {name}"}
+        ),
         on_click=rx.stop_propagation,
     )
 

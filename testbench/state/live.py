@@ -85,9 +85,7 @@ def watch_too(
     watches.append(_watch(topics, handler, every_s))
 
 
-def _watch(
-    topics: Mapping[str, Collection[str] | None], handler: Any, every_s: float
-) -> Watch:
+def _watch(topics: Mapping[str, Collection[str] | None], handler: Any, every_s: float) -> Watch:
     wanted = {
         topic: None if ids is None else frozenset(map(str, ids)) for topic, ids in topics.items()
     }
@@ -122,16 +120,18 @@ def start(app: rx.App) -> None:
 
 
 async def _listen(url: str | None) -> None:
-    """Reads the bus for ever; after an outage every page reads anew, for what it may have missed."""
+    """Reads the bus for ever; after an outage every page reads anew what it may have missed."""
     pause = 0.1
     while url:
         try:
-            async with redis.asyncio.from_url(url, decode_responses=True) as client:
-                async with client.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(bus.CHANNEL)
-                    note([bus.Event(EVERYTHING, EVERYTHING)])
-                    pause = 0.1
-                    await _read(channel)
+            async with (
+                redis.asyncio.from_url(url, decode_responses=True) as client,
+                client.pubsub(ignore_subscribe_messages=True) as channel,
+            ):
+                await channel.subscribe(bus.CHANNEL)
+                note([bus.Event(EVERYTHING, EVERYTHING)])
+                pause = 0.1
+                await _read(channel)
         except (redis.RedisError, OSError) as error:
             log.warning("bus_lost", error=type(error).__name__)
         await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter, no secret)
@@ -161,7 +161,7 @@ async def _tell(app: rx.App) -> None:
             await _news.wait()
         try:
             await _pass(app, time.monotonic())
-        except Exception as error:  # noqa: BLE001 (a door: the other tabs are still to be told)
+        except Exception as error:
             log.exception("live_pass_failed", error=type(error).__name__)
         await asyncio.sleep(COALESCE_S)
 

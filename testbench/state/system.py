@@ -1,0 +1,63 @@
+"""Is the bench itself healthy?"""
+
+import asyncio
+from dataclasses import dataclass
+
+import reflex as rx
+
+from testbench import __version__
+from testbench.services import health
+from testbench.state import live
+from testbench.state.auth import guarded
+from testbench.state.views import ViewState
+
+EVERY_S = 5
+NAMES = {
+    "postgres": "Database",
+    "redis": "Cache, sessions and bus",
+    "rabbitmq": "Job queue",
+    "mqtt": "MQTT broker",
+    "influxdb": "Telemetry store",
+    "clock": "Clock",
+    "collector": "Collector",
+    "worker": "Worker",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the bench and what it said."""
+
+    id: str
+    name: str
+    ok: bool
+    latency_ms: float
+    detail: str
+
+
+class SystemState(ViewState, rx.State):
+    """What the page shows now."""
+
+    status: str = ""
+    parts: list[Part] = []
+    version: str = __version__
+
+    @rx.event
+    @guarded()
+    async def load(self):
+        live.unwatch(self)
+        async with self._loading():
+            await self._read()
+
+    @rx.event
+    @guarded()
+    async def refresh(self):
+        await self._read()
+
+    async def _read(self) -> None:
+        found = await asyncio.to_thread(health.check)
+        self.status = found.status
+        self.parts = [
+            Part(name, NAMES.get(name, name.capitalize()), part.ok, part.latency_ms, part.detail)
+            for name, part in found.checks.items()
+        ]
