@@ -212,7 +212,6 @@ class InfluxStore:
                 query_params={"db": self._bucket, "epoch": "ms", **options},
                 header_params={"Content-Type": "application/x-www-form-urlencoded"},
                 post_params=[("q", statement)],
-                auth_settings=["TokenAuthentication"],
                 _preload_content=False,
                 _request_timeout=timeout_ms,
                 _return_http_data_only=True,
