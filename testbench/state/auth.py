@@ -55,6 +55,8 @@ LOGIN_ERRORS = {
     "toomany": "Too many attempts.",
     "unavailable": "The bench cannot check passwords right now. Try again in a moment.",
 }
+# The username stands already; after the field it stands in was drawn anew.
+FOCUS_PASSWORD = "setTimeout(() => document.getElementById('password')?.focus(), 80)"  # noqa: S105
 log = structlog.get_logger()
 
 _current: ContextVar[Actor | None] = ContextVar("actor", default=None)
@@ -229,7 +231,7 @@ class LoginState(rx.State):
         self.error = _login_error(query)
         typed = parse_qs(_cookie(self, identity.NAME_COOKIE) or "").get("name", [""])
         self.username = typed[0] if self.error else ""
-        return None
+        return rx.run_script(FOCUS_PASSWORD) if self.username else None
 
 
 def _login_error(query: Any) -> str:

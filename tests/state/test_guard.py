@@ -195,7 +195,7 @@ def test_every_handler_is_guarded_or_on_the_short_list() -> None:
 def test_guarded_handlers_name_a_role_and_take_no_actor_from_the_client() -> None:
     for name, handler, role in guarded_handlers():
         assert role in ROLES, name
-        assert not {"actor", "me", "role"} & set(handler.get_parameters()), name
+        assert not {"actor", "me"} & set(handler.get_parameters()), name
         if handler.is_background:
             assert inspect.iscoroutinefunction(handler.fn) or inspect.isasyncgenfunction(handler.fn)
 
