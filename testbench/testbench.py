@@ -4,6 +4,7 @@ import reflex as rx
 
 from testbench import pages
 from testbench.api.app import create_app
+from testbench.api.origins import may_connect
 from testbench.state import live
 
 app = rx.App(
@@ -16,5 +17,8 @@ app = rx.App(
     html_lang="en",
     toaster=rx.toast.provider(position="bottom-right", rich_colors=True, close_button=True),
 )
+# rxconfig's list knows no other name of this machine than the ones written down there.
+if app.sio is not None:
+    app.sio.eio.cors_allowed_origins = may_connect
 pages.register(app)
 live.start(app)

@@ -7,7 +7,6 @@ A handler names who may use it with `@allow("viewer")` (or `"public"`), and take
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import anyio.to_thread
 import limits
@@ -19,6 +18,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from testbench.adapters import cache
 from testbench.api import bodies
+from testbench.api.origins import is_own
 from testbench.domain.errors import Forbidden, Invalid, TooMany, Unauthenticated
 from testbench.domain.identity import Actor, Role, require
 from testbench.services import identity
@@ -106,7 +106,7 @@ def same_origin(request: Request) -> None:
     """A cookie may only act for pages of this very site (Forbidden otherwise)."""
     origin = request.headers.get("origin", "")
     host = request.headers.get("host", "")
-    if origin and (urlsplit(origin).netloc == host or origin in settings().cors_allowed_origins):
+    if origin and is_own(origin, host):
         return
     raise Forbidden("A session cookie may only be used from the bench's own pages.")
 
