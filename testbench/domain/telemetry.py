@@ -209,10 +209,10 @@ class _Reader:
     def _timed(self, entry: dict[str, Any], values: object, prefix: str) -> None:
         for key in entry.keys() - _TIMED_KEYS:
             self._fault(f"{prefix}{_shown(key)}", "is no field of a message with `values`")
+        ts = self._time(entry["ts"], prefix) if "ts" in entry else self.received
         if not isinstance(values, dict):
             self._fault(f"{prefix}values", "must be an object")
             return
-        ts = self._time(entry["ts"], prefix) if "ts" in entry else self.received
         self.words += len(values)
         self._values(values, ts, f"{prefix}values.", flat=False)
 
