@@ -1,6 +1,6 @@
 """What to draw of a criterion: its curve, the limits as a band, the violations as marks. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,6 +68,31 @@ class Plot(BaseModel):
     measured: float | None = None
     marks: list[tuple[int, float]]
     silences: list[tuple[int, int]]
+
+
+def measured_unit(kind: str, unit: str | None, limits: Mapping[str, Any]) -> str | None:
+    """The unit of a verdict's `measured`: some kinds measure a time or a slope."""
+    if kind == "settle" or (kind == "coverage" and "max_gap_s" in limits):
+        return "s"
+    if kind == "coverage":
+        return None
+    if kind == "rate_of_change":
+        return f"{unit}/s" if unit else "per s"
+    return unit
+
+
+def limits_in_words(kind: str, unit: str | None, limits: Mapping[str, Any]) -> str:
+    """`low 10 °C, high 30 °C, within 60 s`: each limit in its own unit."""
+    slope = measured_unit("rate_of_change", unit, {})
+    words: list[str] = []
+    for name, value in limits.items():
+        own = slope if name == "max_per_s" else "s" if name.endswith("_s") else None
+        own = unit if name in ("low", "high", "value") else own
+        text = texts.plain(value) if isinstance(value, int | float) else str(value)
+        text = str(value).lower() if isinstance(value, bool) else text
+        label = name.removesuffix("_per_s").removesuffix("_s").replace("_", " ")
+        words.append(f"{label} {texts.with_unit(text, own)}")
+    return ", ".join(words)
 
 
 class _Curve(NamedTuple):

@@ -15,7 +15,9 @@ from testbench.domain.plots import MAX_POINTS, Plot, plot
 from testbench.domain.test_cases import TestCaseSpec
 from testbench.domain.times import ms
 from testbench.models import Run, RunDevice
+from testbench.services import devices, environments, test_cases
 from testbench.services.runs.views import find, parts
+from testbench.services.test_cases import Evaluation
 
 
 class Chart(BaseModel):
@@ -96,3 +98,21 @@ def of_spec(
         )
         for criterion in spec.criteria
     ]
+
+
+class Trial(BaseModel):
+    """What a document would have said of stored readings, and its charts."""
+
+    outcome: str
+    criteria: list[Verdict]
+    charts: list[Chart]
+
+
+def trial(tx: Tx, actor: Actor, spec: TestCaseSpec, body: Evaluation) -> Trial:
+    """`test_cases.try_out` with a chart for each criterion; the document need not be saved."""
+    found = test_cases.try_out(tx, actor, spec, body)
+    device = devices.find(tx, body.device_id)
+    variables = environments.find(tx, body.environment_id).variables if body.environment_id else {}
+    window = Window(ms(body.start), ms(body.end))
+    drawn = of_spec(tx, spec.resolve(variables), (device.id, device.name), window, found.criteria)
+    return Trial(outcome=found.outcome, criteria=found.criteria, charts=drawn)

@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from sqlalchemy import select
 
 from testbench.adapters.db import Tx
 from testbench.domain.identity import Actor, require
-from testbench.services.runs.views import RunDeviceView, RunView, get
+from testbench.domain.runs import TERMINAL
+from testbench.models import Run
+from testbench.services.runs.views import RunDeviceView, RunView, find, get
 
 Change = Literal["verdict", "only_a", "only_b", "limits", "measured", "none"]
 ORDER: tuple[Change, ...] = ("verdict", "only_a", "only_b", "limits", "measured", "none")
@@ -184,3 +187,17 @@ def _change(
     if left.get("limits") != right.get("limits"):
         return "limits"
     return "measured" if delta or left.get("measured") != right.get("measured") else "none"
+
+
+def partner(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> uuid.UUID | None:
+    """The last ended run of the same test case before this one; None if it is the first."""
+    require(actor, "viewer")
+    run = find(tx, run_id)
+    earlier: Any = (
+        select(Run.id)  # type: ignore[call-overload]  # a column
+        .where(Run.test_case_id == run.test_case_id, Run.id < run.id)  # type: ignore[arg-type,operator]  # columns
+        .where(Run.status.in_(TERMINAL))  # type: ignore[attr-defined]  # a column
+        .order_by(Run.id.desc())  # type: ignore[attr-defined]  # a column
+        .limit(1)
+    )
+    return tx.session.scalar(earlier)

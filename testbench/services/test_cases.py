@@ -4,8 +4,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
@@ -54,8 +54,8 @@ class Evaluation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     device_id: str
-    start: datetime
-    end: datetime
+    start: AwareDatetime
+    end: AwareDatetime
     environment_id: str | None = None
 
 
@@ -193,7 +193,8 @@ def try_out(tx: Tx, actor: Actor, spec: TestCaseSpec, body: Evaluation) -> Evalu
     """Judge stored readings by a document that need not be saved."""
     require(actor, "viewer")
     device = devices.find(tx, body.device_id)
-    variables = environments.find(tx, body.environment_id).variables if body.environment_id else {}
+    named = body.environment_id
+    variables = {} if named is None else environments.find(tx, named).variables
     window = _window(body)
     judged = judge(tx, spec.resolve(variables), device.id, window)
     return EvaluationResult(
@@ -205,8 +206,6 @@ def try_out(tx: Tx, actor: Actor, spec: TestCaseSpec, body: Evaluation) -> Evalu
 
 
 def _window(body: Evaluation) -> Window:
-    if body.start.tzinfo is None or body.end.tzinfo is None:
-        raise Invalid("Times need a zone.", errors=[("start", "must be RFC 3339 with a zone")])
     window = Window(ms(body.start), ms(body.end))
     if window.end <= window.start:
         raise Invalid("The window is empty.", errors=[("end", "must be after start")])
@@ -226,3 +225,18 @@ def judge(
     metrics = sorted(metrics_needed(spec))
     series = stores.store().window(tx, device_id, metrics, window.start, window.end)
     return judge_device(spec, series, window, clock_off_ms=clock_off_ms)
+
+
+def search(
+    tx: Tx, actor: Actor, *, q: str | None = None, offset: int = 0, limit: int = 50
+) -> tuple[list[TestCaseView], int]:
+    """A window of test cases by name, and how many there are; `q` is text in the name."""
+    require(actor, "viewer")
+    statement = _query()
+    if q:
+        statement = statement.where(TestCase.name.icontains(q, autoescape=True))  # type: ignore[attr-defined]  # a column
+    total = tx.session.scalar(select(func.count()).select_from(statement.subquery())) or 0
+    rows = tx.session.execute(
+        statement.order_by(func.lower(TestCase.name)).offset(offset).limit(limit)
+    )
+    return [_view(row) for row in rows], total

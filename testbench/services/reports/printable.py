@@ -4,6 +4,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from testbench.domain.plots import limits_in_words, measured_unit
 from testbench.services.charts import Chart
 from testbench.services.reports.drawings import svg
 from testbench.services.runs.views import RunDeviceView, RunView
@@ -114,13 +115,14 @@ def _verdicts(device: RunDeviceView) -> str:
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
-    unit = verdict.get("unit")
-    limits = ", ".join(f"{k} {_figure_text(v)}" for k, v in (verdict.get("limits") or {}).items())
+    kind, unit = str(verdict.get("kind", "")), verdict.get("unit")
+    limits: dict[str, Any] = verdict.get("limits") or {}
+    measured = _figure_text(verdict.get("measured"), measured_unit(kind, unit, limits))
     cells = [
         f"<td>{escape(str(verdict.get('name', '')))}{_notes(verdict)}</td>",
         f"<td>{_tag(verdict.get('verdict'))}</td>",
-        f'<td class="number">{escape(_figure_text(verdict.get("measured"), unit))}</td>',
-        f"<td>{escape(limits)}</td>",
+        f'<td class="number">{escape(measured)}</td>',
+        f"<td>{escape(limits_in_words(kind, unit, limits))}</td>",
         f'<td class="number">{escape(str(verdict.get("samples", "")))}</td>',
         f"<td>{escape(str(verdict.get('message', '')))}</td>",
     ]

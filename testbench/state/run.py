@@ -1,0 +1,393 @@
+"""One run: live while it goes on, then why it came out as it did."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import reflex as rx
+
+from testbench.domain.plots import limits_in_words, measured_unit
+from testbench.services import charts, runs
+from testbench.services.charts import Chart
+from testbench.services.runs import RunView
+from testbench.state import live
+from testbench.state.auth import call, guarded
+from testbench.state.views import ViewState
+
+OPEN_LIVE = 6
+POINTS_LIVE = 120
+WORDS = {
+    "pass": "Passed",
+    "fail": "Failed",
+    "error": "Error",
+    "timeout": "Timed out",
+    "aborted": "Aborted",
+}
+EVENTS = {
+    "queued": "Queued",
+    "started": "Started",
+    "window": "Window fixed",
+    "judged": "Judged",
+    "teardown": "Clearing the stage",
+    "callback": "Result delivered",
+    "cancel": "Cancel",
+    "fault": "Fault of the bench",
+    "completed": "Completed",
+    "failed": "Failed to finish",
+    "cancelled": "Cancelled",
+}
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """A criterion's result on one device."""
+
+    name: str
+    kind: str
+    unit: str
+    severity: str
+    verdict: str
+    marginal: bool
+    measured: float | str | bool | None
+    limits: str
+    samples: int
+    violations: int
+    message: str
+
+
+@dataclass(frozen=True)
+class DevicePart:
+    """A line of the grid."""
+
+    id: str
+    name: str
+    outcome: str
+    verdicts: list[VerdictRow]
+
+
+@dataclass(frozen=True)
+class ChartView:
+    """A criterion's chart as `time_chart` takes it; a closed one has no points."""
+
+    name: str
+    sentence: str
+    verdict: str
+    marginal: bool
+    message: str
+    open: bool
+    series: list[dict[str, Any]]
+    start: int
+    end: int
+    low: float | None
+    high: float | None
+    measured: float | None
+    marks: list[list[float]]
+    silences: list[list[int]]
+    unit: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the timeline."""
+
+    at: str
+    event: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The run itself."""
+
+    id: str = ""
+    number: int = 0
+    name: str = "Run"
+    status: str = ""
+    outcome: str = ""
+    headline: str = ""
+    going: bool = False
+    progress: float = 0.0
+    until: str = ""
+    window_start: str = ""
+    window_end: str = ""
+    queued_at: str = ""
+    ended_at: str = ""
+    seconds: float | None = None
+    case_id: str = ""
+    case: str = ""
+    environment: str = ""
+    variables: list[list[str]] = field(default_factory=list)
+    attempt: int = 1
+    message: str = ""
+    grafana_url: str = ""
+    again: str = ""
+
+
+class RunState(ViewState, rx.State):
+    """What the page shows of the run its address names."""
+
+    run: RunFacts = RunFacts()
+    heads: list[str] = []
+    devices: list[DevicePart] = []
+    device: str = ""
+    device_name: str = ""
+    criterion: str = ""
+    verdicts: list[VerdictRow] = []
+    charts: list[ChartView] = []
+    timeline: list[Line] = []
+    asking: bool = False
+    _closed: list[str] = []
+    _opened: list[str] = []
+    _id: str = ""
+
+    @rx.event
+    @guarded()
+    async def load(self):
+        query, run_id = self._query(), self.router.url.path.rstrip("/").rpartition("/")[2]
+        if run_id != self._id:
+            self.reset()
+            self._id = run_id
+        self.device, self.criterion = query.get("device", ""), query.get("criterion", "")
+        self.asking = False
+        async with self._loading():
+            await self._read()
+            ids = [part.id for part in self.devices]
+            live.watch(self, {"runs": {self.run.id}, "telemetry": ids}, every_s=1.0)
+
+    @rx.event
+    @guarded()
+    async def refresh(self):
+        going = self.run.going
+        if not going:
+            live.unwatch(self)
+            return
+        await self._read()
+        if not self.run.going:
+            self._closed, self._opened, self.device, self.criterion = [], [], "", ""
+            await self._read()
+
+    async def _read(self) -> None:
+        run = await call(runs.get, self._id)
+        self.run = _facts(run)
+        self.timeline = [
+            Line(line.at.isoformat(), EVENTS.get(line.event, line.event), _detail(line))
+            for line in run.timeline
+        ]
+        self.heads = [str(criterion["name"]) for criterion in run.test_case.get("criteria", [])]
+        self.devices = [_part(part, self.heads) for part in run.devices]
+        self._select()
+        await self._draw(run)
+
+    def _select(self) -> None:
+        """What the address names, else what decided: the first that failed of the worst device."""
+        parts = {part.id: part for part in self.devices}
+        part = parts.get(self.device) or _worst(self.devices)
+        if part is None:
+            return
+        self.device, self.device_name, self.verdicts = part.id, part.name, part.verdicts
+        if self.criterion not in self.heads:
+            self.criterion = ""
+
+    def _is_open(self, name: str, position: int) -> bool:
+        if name in self._opened:
+            return True
+        if name in self._closed:
+            return False
+        if self.run.going:
+            return position < OPEN_LIVE
+        return name == (self.criterion or _deciding(self.verdicts))
+
+    async def _draw(self, run: RunView) -> None:
+        if not self.device or run.window_start is None:
+            self.charts = []
+            return
+        points = {"max_points": POINTS_LIVE} if self.run.going else {}
+        found = await call(charts.of_run, run.id, self.device, attempt_s=4, **points)
+        self.charts = [
+            view_of(chart, self._is_open(chart.criterion, position))
+            for position, chart in enumerate(found)
+        ]
+
+    @rx.event
+    @guarded()
+    async def choose(self, device_id: str, criterion: str):
+        """A cell of the grid."""
+        self._closed, self._opened = [], []
+        return rx.redirect(self._link(device=device_id, criterion=criterion), replace=True)
+
+    @rx.event
+    @guarded()
+    async def toggle(self, criterion: str):
+        """Open or close one chart."""
+        opened = any(chart.open for chart in self.charts if chart.name == criterion)
+        self._opened = [name for name in self._opened if name != criterion]
+        self._closed = [name for name in self._closed if name != criterion]
+        (self._closed if opened else self._opened).append(criterion)
+        await self._read()
+
+    @rx.event
+    @guarded()
+    async def ask(self, asking: bool):
+        self.asking = asking
+
+    @rx.event
+    @guarded("engineer")
+    async def cancel(self):
+        """A person stops the run."""
+        self.asking = False
+        await call(runs.cancel, self._id)
+        await self._read()
+        return rx.toast.success("The run is cancelled.")
+
+
+def view_of(chart: Chart, is_open: bool = True) -> ChartView:
+    """A chart as the page draws it."""
+    plot, verdict = chart.plot, chart.verdict
+    series = {
+        "name": plot.label,
+        "metric": plot.label,
+        "unit": plot.unit or "",
+        "points": [[ts, value] for ts, value in plot.points] if is_open else [],
+    }
+    return ChartView(
+        name=chart.criterion,
+        sentence=chart.sentence,
+        verdict=verdict.verdict if verdict else "unset",
+        marginal=bool(verdict and verdict.marginal),
+        message=verdict.message if verdict else "",
+        open=is_open,
+        series=[series],
+        start=plot.start,
+        end=plot.end,
+        low=plot.low,
+        high=plot.high,
+        measured=plot.measured,
+        marks=[[ts, value] for ts, value in plot.marks] if is_open else [],
+        silences=[[begin, end] for begin, end in plot.silences],
+        unit=plot.unit or "",
+    )
+
+
+def row_of(verdict: dict[str, Any]) -> VerdictRow:
+    """A stored verdict as a row."""
+    limits = verdict.get("limits") or {}
+    kind, unit = str(verdict.get("kind", "")), verdict.get("unit")
+    return VerdictRow(
+        name=verdict["name"],
+        kind=kind.replace("_", " "),
+        unit=measured_unit(kind, unit, limits) or "",
+        severity=verdict.get("severity", "required"),
+        verdict=verdict["verdict"],
+        marginal=bool(verdict.get("marginal")),
+        measured=verdict.get("measured"),
+        limits=limits_in_words(kind, unit, limits),
+        samples=verdict.get("samples", 0),
+        violations=verdict.get("violations", 0),
+        message=verdict.get("message", ""),
+    )
+
+
+def _part(part: runs.views.RunDeviceView, heads: list[str]) -> DevicePart:
+    """The verdicts in the order of the test case; before there is any, each is unset."""
+    found = {verdict["name"]: row_of(verdict) for verdict in part.criteria}
+    names = heads if found or not part.outcome else []
+    blank = {"verdict": "unset", "message": ""}
+    return DevicePart(
+        id=str(part.device_id),
+        name=part.name,
+        outcome=part.outcome or "",
+        verdicts=[found.get(name) or row_of({"name": name, **blank}) for name in names],
+    )
+
+
+def _worst(parts: list[DevicePart]) -> DevicePart | None:
+    decided = [part for part in parts if _deciding(part.verdicts)]
+    return (decided or parts or [None])[0]
+
+
+def _deciding(verdicts: list[VerdictRow]) -> str:
+    """The first required criterion that is no pass, else the first warning that is none."""
+    for severity in ("required", "warning"):
+        for row in verdicts:
+            if row.severity == severity and row.verdict in ("fail", "error"):
+                return row.name
+    return ""
+
+
+def _detail(line: runs.views.TimelineView) -> str:
+    return "" if line.event in ("window", "judged") else line.detail
+
+
+def _facts(run: RunView) -> RunFacts:
+    case, environment = run.test_case, run.environment or {}
+    ended, began = run.ended_at, run.started_at
+    grace = float(case.get("grace_s", 0.0))
+    return RunFacts(
+        id=str(run.id),
+        number=run.number,
+        name=run.name,
+        status=run.status,
+        outcome=run.outcome or "",
+        headline=_headline(run),
+        going=run.ended_at is None,
+        progress=run.progress,
+        until=_iso(run.window_end, grace),
+        window_start=_iso(run.window_start),
+        window_end=_iso(run.window_end),
+        queued_at=_iso(run.queued_at),
+        ended_at=_iso(run.ended_at),
+        seconds=(ended - began).total_seconds() if ended and began else None,
+        case_id=str(case.get("id", "")),
+        case=f"{case.get('name', '')} · revision {case.get('revision', '')}",
+        environment=str(environment.get("name", "")),
+        variables=[[k, str(v)] for k, v in environment.get("variables", {}).items()],
+        attempt=run.attempt,
+        message=run.message or "",
+        grafana_url=run.grafana_url or "",
+        again=_again(run),
+    )
+
+
+def _iso(at: datetime | None, plus_s: float = 0.0) -> str:
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at.timestamp() + plus_s, UTC).isoformat()
+
+
+def _again(run: RunView) -> str:
+    ids = [str(part.device_id) for part in run.devices]
+    query = {"device": ",".join(ids), "case": run.test_case.get("id", "")}
+    if run.environment:
+        query["environment"] = run.environment.get("id", "")
+    return f"/runs/new?{urlencode(query)}"
+
+
+def _headline(run: RunView) -> str:
+    """The outcome in words, or how far the run is."""
+    if run.outcome == "pass":
+        return f"Passed: {_held(run)}"
+    if run.outcome:
+        return f"{WORDS[run.outcome]}: {run.reason}" if run.reason else WORDS[run.outcome]
+    if run.window_start is None or run.window_end is None:
+        waits = "Waiting for a worker" if run.status == "queued" else "Setting the stage"
+        return run.message or ("The runner has it" if run.phase == "external" else waits)
+    if run.phase in ("teardown", "callback"):
+        return "Finishing"
+    now = datetime.now(UTC)
+    if now < run.window_start:
+        return "Warming up: readings are recorded, not judged"
+    return "Waiting for late readings" if now > run.window_end else f"Observing{_so_far(run)}"
+
+
+def _held(run: RunView) -> str:
+    required = [c for c in run.test_case.get("criteria", []) if c.get("severity") == "required"]
+    count, devices = len(required), len(run.devices)
+    what = "the required criterion" if count == 1 else f"all {count} required criteria"
+    return f"{what} held" + (f" on all {devices} devices" if devices > 1 else "")
+
+
+def _so_far(run: RunView) -> str:
+    verdicts = [verdict for part in run.devices for verdict in part.criteria]
+    broken = sum(verdict["verdict"] == "fail" for verdict in verdicts)
+    return f": {broken} of {len(verdicts)} criteria violated so far" if broken else ""
