@@ -27,9 +27,15 @@ def online_device(name: str | None = None) -> RegisteredDevice:
     """A device that is available."""
     new = NewDevice(name=name or f"d-{new_id()}", kind="http")
     made = db.run(lambda tx: devices.create(tx, BENCH, new))
-    with db.transaction() as tx:
-        tx.session.add(Presence(device_id=made.id, last_seen=tx.now + timedelta(minutes=5)))
+    heard(made.id, ahead_s=300)
     return made
+
+
+def heard(device_id: uuid.UUID, ahead_s: float = 0) -> None:
+    """The device was last heard of now, or counts as if that were so many seconds later."""
+    with db.transaction() as tx:
+        seen = tx.now + timedelta(seconds=ahead_s)
+        tx.session.merge(Presence(device_id=device_id, last_seen=seen))
 
 
 def case(*criteria: dict[str, Any], **fields: Any) -> test_cases.TestCaseView:

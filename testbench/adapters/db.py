@@ -5,6 +5,7 @@ every wait of a connection ends with the deadline of its thread or task.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from testbench.adapters import bus
-from testbench.domain.errors import Conflict, Unavailable
+from testbench.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from testbench.settings import settings
 
 T = TypeVar("T")
@@ -32,6 +33,13 @@ log = structlog.get_logger()
 DEFAULT_DEADLINE_S = 60.0
 REQUEST_BUDGET_S = 4.5
 REQUEST_TRIES = 3
+POOL_WAIT_S = 1
+CONNECT_S = 2
+"""libpq waits no shorter for a connection."""
+WORST_TRY_S = POOL_WAIT_S + CONNECT_S
+ANSWER_S = 4.9
+"""Later than this no request is told that the database is away."""
+OUTAGE_LOOK_S = 0.5
 DUE_CHANNEL = "testbench_due"
 
 
@@ -87,9 +95,8 @@ def connect() -> BoundedConnection:
     url = settings().database_url
     if not url:
         raise Unavailable("DATABASE_URL is not set; start the bench with `make up`.")
-    limit = max(1, min(5, round(_remaining())))
     return BoundedConnection.connect(
-        psycopg_url(url), connect_timeout=limit, options="-c timezone=UTC", prepare_threshold=3
+        psycopg_url(url), connect_timeout=CONNECT_S, options="-c timezone=UTC", prepare_threshold=3
     )
 
 
@@ -102,7 +109,7 @@ def engine() -> Engine:
         creator=connect,
         pool_size=size,
         max_overflow=size,
-        pool_timeout=2,
+        pool_timeout=POOL_WAIT_S,
         pool_use_lifo=True,
     )
 
@@ -171,18 +178,60 @@ def _is_conflict(error: DBAPIError) -> bool:
     return isinstance(error.orig, pg_errors.DeadlockDetected | pg_errors.SerializationFailure)
 
 
+class _Outage:
+    """Known once a request found that the database lets nobody in.
+
+    Threads are few: if each request found out for itself, those behind would wait for a thread,
+    and then for the database. So they are refused at once, but for one in a while, which looks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._look_at: float | None = None
+
+    def check(self) -> None:
+        """Raises Unavailable during an outage, unless it is this caller's turn to look."""
+        with self._lock:
+            now = time.monotonic()
+            if self._look_at is None:
+                return
+            if now >= self._look_at:
+                self._look_at = now + OUTAGE_LOOK_S
+                return
+        raise Unavailable("The database does not answer.", retry_after=5)
+
+    def begins(self) -> None:
+        """No connection could be made."""
+        with self._lock:
+            self._look_at = time.monotonic() + OUTAGE_LOOK_S
+
+    def over(self) -> None:
+        """The database answered."""
+        self._look_at = None
+
+
+@lru_cache
+def _outage() -> _Outage:
+    return _Outage()
+
+
 def run(work: Callable[[Tx], T], *, attempt_s: float = 1.4) -> T:
-    """A request's transaction: at most 3 tries inside 4.5 s, then Unavailable with Retry-After.
+    """A request's transaction: at most 3 tries inside 5 s, then Unavailable with Retry-After.
 
     A try whose commit may have happened is not repeated.
     """
-    give_up = time.monotonic() + REQUEST_BUDGET_S
+    _outage().check()
+    began = time.monotonic()
     for attempt in range(1, REQUEST_TRIES + 1):
+        left = began + REQUEST_BUDGET_S - time.monotonic()
         try:
-            with deadline(max(0.05, min(attempt_s, give_up - time.monotonic()))):
+            with deadline(max(0.05, min(attempt_s, left))):
                 return _once(work)
+        except (NotFound, Conflict, Invalid):
+            _outage().over()
+            raise
         except (PoolTimeout, DBAPIError, psycopg.Error) as error:
-            _give_up_or_pause(error, attempt, give_up)
+            _give_up_or_pause(error, attempt, began)
     raise AssertionError("unreachable")
 
 
@@ -200,19 +249,23 @@ def _once(work: Callable[[Tx], T]) -> T:
                     retry_after=5,
                 ) from error
             raise
+    _outage().over()
     tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
     return result
 
 
-def _give_up_or_pause(error: Exception, attempt: int, give_up: float) -> None:
+def _give_up_or_pause(error: Exception, attempt: int, began: float) -> None:
     """Sleep before the next try, or raise: Unavailable for an outage, else the error itself."""
     retryable = is_outage(error) or (isinstance(error, DBAPIError) and _is_conflict(error))
     if not retryable:
         raise error
     pause = random.uniform(0.02, 0.15) * attempt  # noqa: S311 (jitter, no secret)
-    if attempt == REQUEST_TRIES or time.monotonic() + pause >= give_up:
-        log.error("database_unavailable", tries=attempt, error=type(error).__name__)
-        if isinstance(error, DBAPIError) and _is_conflict(error):
-            raise Conflict("Somebody changed the same rows; try again.") from error
-        raise Unavailable("The database does not answer.", retry_after=5) from error
-    time.sleep(pause)
+    if attempt < REQUEST_TRIES and time.monotonic() + pause + WORST_TRY_S < began + ANSWER_S:
+        time.sleep(pause)
+        return
+    log.error("database_unavailable", tries=attempt, error=type(error).__name__)
+    if isinstance(error, DBAPIError) and _is_conflict(error):
+        raise Conflict("Somebody changed the same rows; try again.") from error
+    if isinstance(getattr(error, "orig", error), pg_errors.ConnectionTimeout):
+        _outage().begins()
+    raise Unavailable("The database does not answer.", retry_after=5) from error

@@ -1,7 +1,8 @@
 """What every REST door does before its handler: admit, limit, read strictly; default is deny.
 
-A handler names who may use it with `@allow("viewer")` (or `"public"`), and takes the person by
-`actor: Caller`. 401, then 403, come before the body is looked at.
+A handler names who may use it with `@allow("viewer")` (or `"public"`, or the function that checks
+its own kind of credential), and takes the person by `actor: Caller`. 401, then 403, come before
+the body is looked at.
 """
 
 from collections.abc import Callable, Coroutine
@@ -19,21 +20,23 @@ from limits.strategies import FixedWindowRateLimiter
 from testbench.adapters import cache
 from testbench.api import bodies
 from testbench.api.origins import is_own
-from testbench.domain.errors import Forbidden, Invalid, TooMany, Unauthenticated
+from testbench.domain.errors import Forbidden, Invalid, NotFound, TooMany, Unauthenticated
 from testbench.domain.identity import Actor, Role, require
 from testbench.services import identity
 from testbench.settings import settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+Who = Role | Literal["public", "anybody"] | Callable[[Request], None]
+"""A role; `public`, limited per address; `anybody`, not even that; or a check of one's own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger()
 
 
-def allow(role: Role | Literal["public"]) -> Callable[[F], F]:
+def allow(who: Who) -> Callable[[F], F]:
     """Who may call this door. `public` doors authenticate for themselves, or need no name."""
 
     def mark(endpoint: F) -> F:
-        endpoint.__testbench_role__ = role  # type: ignore[attr-defined]  # a mark on a function
+        endpoint.__testbench_role__ = who  # type: ignore[attr-defined]  # a mark on a function
         return endpoint
 
     return mark
@@ -44,12 +47,13 @@ class Door(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        role = getattr(self.endpoint, "__testbench_role__", None)
-        if role is None:
+        who: Who | None = getattr(self.endpoint, "__testbench_role__", None)
+        if who is None:
             raise RuntimeError(f"{self.path} does not say who may use it: add @allow(…)")
 
         async def door(request: Request) -> Response:
-            await anyio.to_thread.run_sync(_admit, request, role)
+            if who != "anybody":
+                await anyio.to_thread.run_sync(_admit, request, who)
             await _read_body(request)
             return await handle(request)
 
@@ -72,22 +76,25 @@ async def _read_body(request: Request) -> None:
         request.__dict__.pop("_headers", None)
 
 
-def _admit(request: Request, role: Role | Literal["public"]) -> None:
+def _admit(request: Request, who: Who) -> None:
     """Sets `request.state.actor`; raises Unauthenticated, Forbidden or TooMany."""
-    if role == "public":
+    if who == "public":
         limit(f"address:{address(request)}")
         return
     try:
+        if callable(who):
+            who(request)
+            return
         actor = _authenticate(request)
-    except Unauthenticated:
+    except (Unauthenticated, NotFound):
         limit(f"address:{address(request)}")
         raise
     limit(f"user:{actor.user_id}")
-    require(actor, role if request.method in SAFE_METHODS or role != "viewer" else "viewer")
+    if who != "anybody":
+        require(actor, who)
     if request.method not in SAFE_METHODS and actor.scope == "read":
         raise Forbidden("This token may only read.")
     request.state.actor = actor
-    structlog.contextvars.bind_contextvars(user=actor.username)
 
 
 def _authenticate(request: Request) -> Actor:

@@ -1,19 +1,50 @@
 """Errors as application/problem+json (RFC 9457), with the request's id."""
 
-from typing import Any
+from typing import Any, get_args
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError
+from pydantic import BaseModel
+from sqlalchemy.exc import DataError, IntegrityError
 from starlette.exceptions import HTTPException
 
-from testbench.domain.errors import BenchError, FieldErrors, Invalid
+from testbench.domain.criteria import Criterion
+from testbench.domain.errors import BenchError, Conflict, FieldErrors, Invalid
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 _REQUEST_PARTS = ("body", "query", "path", "header")
+_KINDS = frozenset(kind.model_fields["kind"].default for kind in get_args(get_args(Criterion)[0]))
+
+
+class FieldProblem(BaseModel):
+    """One field that does not fit: its path, as in `criteria.0.low`, and why."""
+
+    loc: str
+    msg: str
+
+
+class Problem(BaseModel):
+    """RFC 9457, with the request's id and the fields that do not fit."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FieldProblem] | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Any error",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+"""How every operation of the OpenAPI document refuses."""
 
 
 def answer(
@@ -48,18 +79,17 @@ def of(request: Request, error: BenchError) -> JSONResponse:
 
 
 def path_of(loc: tuple[int | str, ...]) -> str:
-    """`("body", "criteria", 0, "range", "low")` → `criteria.0.low`: no union tags, no `body`."""
+    """`("body", "criteria", 0, "range", "low")` → `criteria.0.low`: no `body`, no kind."""
     parts = list(loc)
     if parts and parts[0] in _REQUEST_PARTS:
         parts = parts[1:]
-    kept = [
-        str(part)
-        for i, part in enumerate(parts)
-        if not (
-            i and isinstance(parts[i - 1], int) and isinstance(part, str) and i + 1 < len(parts)
-        )
-    ]
+    kept = [str(part) for i, part in enumerate(parts) if not _is_kind(parts, i)]
     return ".".join(kept)
+
+
+def _is_kind(parts: list[int | str], i: int) -> bool:
+    """pydantic puts a criterion's kind after its index; nothing follows in the document's path."""
+    return i > 1 and parts[i - 2] == "criteria" and parts[i] in _KINDS
 
 
 def install(app: FastAPI) -> None:
@@ -75,9 +105,16 @@ def install(app: FastAPI) -> None:
         return of(request, Invalid("The request does not fit.", errors=errors))
 
     @app.exception_handler(DataError)
-    async def _unstorable(request: Request, error: DataError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        log.warning("unstorable", error=type(error.orig).__name__)
+    @app.exception_handler(psycopg.DataError)
+    async def _unstorable(request: Request, error: Exception) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        log.warning("unstorable", error=type(error).__name__)
         return of(request, Invalid("A value does not fit into its column."))
+
+    @app.exception_handler(IntegrityError)
+    @app.exception_handler(psycopg.IntegrityError)
+    async def _overtaken(request: Request, error: Exception) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        log.warning("overtaken", error=type(error).__name__)
+        return of(request, Conflict("Somebody changed the same rows; try again."))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from testbench.adapters import db
+from testbench.api import doors
 from testbench.api.doors import Caller, Door, allow
 from testbench.domain.errors import Unauthenticated
 from testbench.domain.runs import Outcome, Status
@@ -27,14 +28,19 @@ class HeartbeatAnswer(BaseModel):
     cancel: bool
 
 
-def _run_token(request: Request) -> str:
-    """The bearer token, checked against the run before the body is looked at."""
+def by_run_token(request: Request) -> None:
+    """A runner proves itself with the run's own token, before its body is looked at."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send the run's own token.")
     run_id = request.path_params["run_id"]
     db.run(lambda tx: runs.admit(tx, run_id, token.strip()))
-    return token.strip()
+    doors.limit(f"run:{run_id}")
+    request.state.run_token = token.strip()
+
+
+def _run_token(request: Request) -> str:
+    return request.state.run_token
 
 
 RunToken = Annotated[str, Depends(_run_token)]
@@ -114,14 +120,14 @@ def cancel_run(actor: Caller, run_id: str) -> RunView:
 
 
 @router.post("/{run_id}/callback")
-@allow("public")
+@allow(by_run_token)
 def callback(run_id: str, token: RunToken, body: Callback) -> RunView:
     """A runner's result, by the run's own token."""
     return db.run(lambda tx: runs.callback(tx, run_id, token, body))
 
 
 @router.post("/{run_id}/heartbeat")
-@allow("public")
+@allow(by_run_token)
 def heartbeat(run_id: str, token: RunToken, body: Heartbeat) -> HeartbeatAnswer:
     """A runner says it lives, and hears whether to stop."""
     return HeartbeatAnswer(cancel=db.run(lambda tx: runs.heartbeat(tx, run_id, token, body)))

@@ -1,5 +1,6 @@
 """What a device is, and the one function that derives its shown state."""
 
+import ipaddress
 import re
 from typing import Literal
 
@@ -32,3 +33,31 @@ def normal_mac(mac: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{12}", digits):
         raise Invalid("Not a MAC address.", errors=[("mac", "must be six pairs of hex digits")])
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def mac_or_none(text: str) -> str | None:
+    """The MAC that `text` is, or None; a bare row of hex digits may be an id's."""
+    if not re.search(r"[:\-.]", text):
+        return None
+    try:
+        return normal_mac(text)
+    except Invalid:
+        return None
+
+
+def normal_address(text: str) -> str:
+    """`192.168.1.20`, `192.168.1.20:8080`, `fe80::1`, `[fe80::1]:8080`; ValueError if none."""
+    host, port = text.strip(), None
+    bracketed = re.fullmatch(r"\[(.+)\](?::([0-9]{1,5}))?", host)
+    plain = re.fullmatch(r"([0-9.]+):([0-9]{1,5})", host)
+    if found := bracketed or plain:
+        host, port = found.groups()
+    try:
+        address = ipaddress.IPv6Address(host) if bracketed else ipaddress.ip_address(host)
+    except ValueError as error:
+        raise ValueError("must be an IP address, with or without a port") from error
+    if port is None:
+        return str(address)
+    if not 0 < int(port) < 65536:
+        raise ValueError("its port must be 1 to 65535")
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

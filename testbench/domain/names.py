@@ -28,3 +28,8 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain
 Tag = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(_bounded)]
 """A description: lines allowed."""
+
+
+def each_once(values: list[str]) -> list[str]:
+    """The same values in the same order, repeats left out."""
+    return list(dict.fromkeys(values))

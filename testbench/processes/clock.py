@@ -46,7 +46,8 @@ class Clock:
             connection.execute(f"LISTEN {db.DUE_CHANNEL}")
             log.info("clock_leads")
             over = threading.Event()
-            house = threading.Thread(target=self._keep_house, args=(over,), name="house")
+            arguments = (over, _now(connection))
+            house = threading.Thread(target=self._keep_house, args=arguments, name="house")
             house.start()
             try:
                 self._dispatch_for_ever(connection)
@@ -77,7 +78,7 @@ class Clock:
         busy = bool(due)
         try:
             while due:
-                self._send(due[-1])
+                self._send_or_skip(due[-1])
                 due.pop()
         finally:
             if due:
@@ -86,12 +87,23 @@ class Clock:
             return 0.001
         return IDLE_S if next_s is None else max(0.001, min(next_s, IDLE_S))
 
+    def _send_or_skip(self, due: runs.Due) -> None:
+        try:
+            self._send(due)
+        except (*queue.Away, psycopg.Error, SQLAlchemyError):
+            raise
+        except Exception:
+            # One row's fault holds up no other; its mark runs out, and it is tried again.
+            log.exception("step_not_sent", run=str(due.run_id), phase=due.phase)
+
     def _send(self, due: runs.Due) -> None:
         if due.phase != "dispatch":
             queue.send("runs.step", str(due.run_id), due.step)
             return
         with db.transaction() as tx:
             job = runs.job(tx, due.run_id)
+        if job is None:
+            return
         self._jobs = self._jobs or queue.Jobs()
         self._jobs.publish(json.dumps(job).encode())
         with db.transaction() as tx:
@@ -104,9 +116,7 @@ class Clock:
     def _drop_jobs(self) -> None:
         self._jobs = None
 
-    def _keep_house(self, over: threading.Event) -> None:
-        with db.transaction() as tx:
-            ready_since = tx.now
+    def _keep_house(self, over: threading.Event, ready_since: datetime) -> None:
         chores = _chores(ready_since)
         last: dict[str, float] = {}
         while not over.wait(HOUSE_S):
@@ -114,6 +124,12 @@ class Clock:
                 if time.monotonic() - last.get(name, -every_s) >= every_s:
                     last[name] = time.monotonic()
                     _do(name, chore)
+
+
+def _now(connection: psycopg.Connection) -> datetime:
+    row = connection.execute("SELECT now()").fetchone()
+    assert row is not None  # noqa: S101 (a SELECT of one row)
+    return row[0]
 
 
 def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object]]]:
@@ -127,6 +143,7 @@ def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object
         "sweep": (1, sweep),
         "presence": (1, housekeeping.notice_silence),
         "snapshot": (2, housekeeping.rebuild_snapshot),
+        "accounts": (5, housekeeping.revoke_removed),
         "partitions": (3600, housekeeping.prepare_partitions),
         "keys": (3600, housekeeping.purge),
     }

@@ -3,26 +3,38 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from sqlalchemy import ColumnElement, Select, case, func, or_, select
+import structlog
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from testbench.adapters import db, live, mqtt
 from testbench.adapters.db import Tx
-from testbench.domain.devices import Kind, State, default_offline_after_s, normal_mac, shown_state
+from testbench.domain.devices import (
+    Kind,
+    State,
+    default_offline_after_s,
+    mac_or_none,
+    normal_address,
+    normal_mac,
+    shown_state,
+)
 from testbench.domain.errors import BenchError, Conflict, NotFound
 from testbench.domain.identity import Actor, require
 from testbench.domain.ids import new_id
-from testbench.domain.names import Name, Tag, Text
+from testbench.domain.names import Name, Tag, Text, each_once
 from testbench.domain.tokens import new_token, token_hash
 from testbench.models import Device, Presence, Reservation
 from testbench.services import lists
 from testbench.services.keys import as_id
 
+log = structlog.get_logger()
 OfflineAfter = Field(default=None, ge=1, le=86_400)
+Address = Annotated[str, Field(max_length=100), AfterValidator(normal_address)]
+Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(each_once)]
 
 
 class NewDevice(BaseModel):
@@ -32,10 +44,10 @@ class NewDevice(BaseModel):
 
     name: Name
     kind: Kind
-    ip: str | None = Field(default=None, max_length=100)
+    ip: Address | None = None
     mac: str | None = Field(default=None, max_length=40)
     hostname: Name | None = None
-    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    tags: Tags = Field(default_factory=list[str])
     offline_after_s: int | None = OfflineAfter
 
     @field_validator("mac")
@@ -53,7 +65,7 @@ class DevicePatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name | None = None
-    tags: list[Tag] | None = Field(default=None, max_length=50)
+    tags: Tags | None = None
     maintenance: bool | None = None
     maintenance_reason: Text | None = None
     offline_after_s: int | None = OfflineAfter
@@ -168,11 +180,8 @@ def get(tx: Tx, actor: Actor, device_id: str | uuid.UUID) -> DeviceView:
 
 def find(tx: Tx, device_id: str | uuid.UUID, *, lock: bool = False) -> Device:
     """The row, locked if asked; NotFound if unknown or removed."""
-    where = (
-        col(Device.mac) == normal_mac(device_id)
-        if isinstance(device_id, str) and device_id.count(":") == 5
-        else col(Device.id) == as_id(device_id, "device")
-    )
+    mac = mac_or_none(device_id) if isinstance(device_id, str) else None
+    where = col(Device.mac) == mac if mac else col(Device.id) == as_id(device_id, "device")
     statement = select(Device).where(where, col(Device.removed_at).is_(None))
     device = tx.session.scalar(statement.with_for_update() if lock else statement)
     if device is None:
@@ -291,30 +300,68 @@ def remove(tx: Tx, actor: Actor, device_id: str) -> uuid.UUID:
     device = find(tx, device_id, lock=True)
     if tx.session.get(Reservation, device.id):
         raise Conflict("The device is in a run; cancel that first.")
+    # Its credential opens nothing from now on; the hash stays until the broker has forgotten it.
     device.removed_at = tx.now
-    device.token_hash = None
     tx.emit("devices", device.id)
     return device.id
 
 
 def remove_fully(actor: Actor, device_id: str) -> None:
-    """`remove`, then its account at the broker and its live values."""
+    """`remove`, then its live values and its account at the broker.
+
+    A broker that is away does not undo the removal: `revoke_removed` goes on until it is told.
+    """
     removed = db.run(lambda tx: remove(tx, actor, device_id))
-    mqtt.revoke(removed)
     live.forget(removed)
+    revoke(removed)
 
 
-def _renew_token(tx: Tx, actor: Actor, device_id: str) -> tuple[uuid.UUID, str]:
+def revoke(removed: uuid.UUID) -> bool:
+    """End a removed device's account at the broker; False if the broker is away."""
+    try:
+        mqtt.revoke(removed)
+    except BenchError as error:
+        log.warning("account_not_revoked", device_id=str(removed), error=error.detail)
+        return False
+    db.run(lambda tx: _revoked(tx, removed))
+    return True
+
+
+def _revoked(tx: Tx, removed: uuid.UUID) -> None:
+    gone = update(Device).where(col(Device.id) == removed, col(Device.removed_at).is_not(None))
+    tx.session.execute(gone.values(token_hash=None))
+
+
+def removed_with_account(tx: Tx, limit: int = 100) -> list[uuid.UUID]:
+    """Removed devices whose account at the broker may still be open."""
+    query = select(col(Device.id)).where(
+        col(Device.removed_at).is_not(None), col(Device.token_hash).is_not(None)
+    )
+    return list(tx.session.scalars(query.limit(limit)))
+
+
+def _set_token(
+    tx: Tx, actor: Actor, device_id: str | uuid.UUID, hash: str | None
+) -> tuple[uuid.UUID, str | None]:
+    """The device's id and the hash it had."""
     require(actor, "engineer")
     device = find(tx, device_id, lock=True)
-    token = new_token("tbd")
-    device.token_hash = token_hash(token)
+    before, device.token_hash = device.token_hash, hash
     tx.emit("devices", device.id)
-    return device.id, token
+    return device.id, before
 
 
-def renew_token(actor: Actor, device_id: str) -> str:
-    """A new credential; the old one stops working at once, on MQTT within 5 s."""
-    renewed, token = db.run(lambda tx: _renew_token(tx, actor, device_id))
-    mqtt.provision(renewed, token)
-    return token
+def renew_token(actor: Actor, device_id: str) -> tuple[uuid.UUID, str]:
+    """The device's id and its new credential; the old one stops working within 5 s.
+
+    Unavailable, and the old one holds, if the broker cannot be told.
+    """
+    token = new_token("tbd")
+    hash = token_hash(token)
+    renewed, before = db.run(lambda tx: _set_token(tx, actor, device_id, hash))
+    try:
+        mqtt.provision(renewed, token)
+    except BenchError:
+        db.run(lambda tx: _set_token(tx, actor, renewed, before))
+        raise
+    return renewed, token

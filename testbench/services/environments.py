@@ -1,52 +1,67 @@
 """Environments: named conditions and variables, chosen when a run starts."""
 
-import math
 import re
 import uuid
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from testbench.adapters.db import Tx
+from testbench.domain.criteria.parameters import finite_number
 from testbench.domain.errors import Conflict, Invalid, NotFound
 from testbench.domain.identity import Actor, require
-from testbench.domain.names import Name, Tag, Text
+from testbench.domain.names import Name, Tag, Text, each_once
 from testbench.domain.runs import ACTIVE
 from testbench.models import Environment, Run
 from testbench.services import lists
 from testbench.services.keys import as_id
 from testbench.settings import settings
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+MAX_TEXT = 1000
+_VARIABLE = re.compile(r"[^{}\x00-\x1f\x7f-\x9f]{1,200}")
 
 
 class EnvironmentBody(BaseModel):
     """What a person writes; variables are numbers or strings."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Not strict: what GET answered may come back by PUT, with its id and time.
+    model_config = ConfigDict(extra="ignore")
 
     name: Name
     description: Text = ""
     variables: dict[str, float | str] = Field(default_factory=dict, max_length=200)
-    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(each_once)] = Field(
+        default_factory=list[str]
+    )
     runner: Literal["builtin", "external"] = "builtin"
 
     @field_validator("variables", mode="before")
     @classmethod
     def _plain(cls, variables: object) -> object:
         if isinstance(variables, dict):
-            for name, value in variables.items():
-                if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-                    raise ValueError(f"{str(name)[:50]!r} is no variable name (letters, digits, _)")
-                if isinstance(value, bool) or not isinstance(value, int | float | str):
-                    raise ValueError(f"{name} must be a number or a string")
-                if isinstance(value, float) and not math.isfinite(value):
-                    raise ValueError(f"{name} must be a finite number")
+            faults = [fault for entry in variables.items() if (fault := _fault(*entry))]
+            if faults:
+                raise ValueError("; ".join(faults[:5]))
         return variables
+
+
+def _fault(name: object, value: object) -> str | None:
+    """Why this is no variable."""
+    if not isinstance(name, str) or name != name.strip() or not _VARIABLE.fullmatch(name):
+        return f"{str(name)[:50]!r} is no variable name (1–200 characters, no braces)"
+    if isinstance(value, str):
+        return f"{name} must have at most 1000 characters" if len(value) > MAX_TEXT else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{name} must be a number or a string"
+    try:
+        finite_number(value)
+    except ValueError:
+        return f"{name} must be a finite number"
+    return None
 
 
 class EnvironmentView(EnvironmentBody):

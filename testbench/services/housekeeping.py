@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from testbench.adapters import db, live, stores
+from testbench.services import devices
 from testbench.services.runs import purge_keys
 
 _SILENT = """
@@ -41,6 +42,15 @@ def rebuild_snapshot() -> None:
     if live.is_empty():
         with db.transaction() as tx:
             live.rebuild(tx)
+
+
+def revoke_removed() -> None:
+    """Tell the broker of devices removed while it was away, until it has heard."""
+    with db.transaction() as tx:
+        removed = devices.removed_with_account(tx)
+    for device_id in removed:
+        if not devices.revoke(device_id):
+            return
 
 
 def prepare_partitions() -> None:

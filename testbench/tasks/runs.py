@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dramatiq
 import structlog
@@ -12,15 +12,18 @@ from testbench.adapters import db, queue
 from testbench.services import runs
 from testbench.settings import settings
 
+MAX_STEP = 2**31 - 1
 log = structlog.get_logger()
 
 
 @dramatiq.actor(actor_name="runs.step", queue_name=queue.QUEUE)
-def step(run_id: str, number: int) -> None:
-    """Claim and do step `number` of a run; a repeated, late or foreign message does nothing."""
-    try:
-        key, number = uuid.UUID(run_id), int(number)
-    except (ValueError, TypeError, AttributeError):
+def step(*args: object, **_more: object) -> None:
+    """Claim and do a run's step, by its number; a repeated, late or foreign message does nothing.
+
+    Anything may stand on a queue, so this takes any arguments.
+    """
+    key, number = _addressed(args)
+    if key is None:
         log.warning("poison_message", actor="runs.step")
         return
     with db.transaction() as tx:
@@ -28,6 +31,17 @@ def step(run_id: str, number: int) -> None:
     if claimed is not None:
         with _lease_kept(claimed):
             _perform(claimed)
+
+
+def _addressed(args: tuple[object, ...]) -> tuple[uuid.UUID | None, int]:
+    """The run and the step's number, or None."""
+    match args:
+        case (str(run_id), int(number)) if 0 <= number <= MAX_STEP:
+            with suppress(ValueError):
+                return uuid.UUID(run_id), number
+        case _:
+            pass
+    return None, 0
 
 
 def _perform(claimed: runs.Step) -> None:

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, not_, or_, select
 from sqlmodel import col
 
 from testbench.adapters.db import Tx
@@ -12,12 +12,14 @@ from testbench.adapters.runners import callback_url
 from testbench.domain.runs import ACTIVE
 from testbench.models import Device, Run, RunDevice
 from testbench.services.runs import timeline, tokens
-from testbench.services.runs.finishing import Ending, conclude, finish
+from testbench.services.runs.finishing import Ending, conclude, finish, timed_out
 from testbench.services.runs.views import find, timeout_s
 from testbench.settings import settings
 
 BATCH = 500
 READY_GRACE = timedelta(seconds=60)
+ENDING_GRACE = timedelta(seconds=120)
+"""What teardown and callback may take after the run's deadline."""
 _DUE = """
 UPDATE runs SET sent_until = now() + make_interval(secs => %s)
 WHERE id IN (
@@ -64,18 +66,13 @@ def next_due_s(tx: Tx) -> float | None:
     return row[0] if row else None
 
 
-def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any]:
-    """What an external runner gets: plain JSON on the queue `testbench.jobs`."""
+def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any] | None:
+    """What an external runner gets: plain JSON on the queue `testbench.jobs`. None: too late."""
     run = find(tx, run_id, lock=True)
-    devices = tx.session.scalars(
-        select(
-            col(Device.id),
-            col(Device.name),
-            col(Device.kind),
-            col(Device.ip),
-            col(Device.mac),
-            col(Device.tags),
-        )
+    if run.phase != "dispatch":
+        return None
+    members = (
+        select(Device)
         .join(RunDevice, col(RunDevice.device_id) == col(Device.id))
         .where(col(RunDevice.run_id) == run.id)
         .order_by(col(RunDevice.position))
@@ -90,7 +87,7 @@ def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any]:
         "environment": run.environment,
         "devices": [
             device.model_dump(mode="json", include={"id", "name", "kind", "ip", "mac", "tags"})
-            for device in devices
+            for device in tx.session.scalars(members)
         ],
         "deadline": deadline.isoformat(),
     }
@@ -102,53 +99,63 @@ def dispatched(tx: Tx, run_id: uuid.UUID) -> None:
     if run.phase != "dispatch":
         return
     run.phase, run.due_at, run.sent_until = "external", None, None
-    run.deadline_at = None
     timeline.note(tx, run.id, "dispatched", f"attempt {run.attempt}, to an external runner")
     tx.emit("runs", run.id)
 
 
 def sweep(tx: Tx, ready_since: datetime) -> int:
     """End what has waited too long; how many. Waiting counts from when the bench was ready."""
-    waited = timedelta(seconds=settings().queue_timeout_s)
-    late = select(Run).where(
-        col(Run.status).in_(ACTIVE),
-        col(Run.phase).not_in(("teardown", "callback")),
-        or_(
-            (col(Run.status) == "queued")
-            & (func.greatest(col(Run.queued_at), ready_since) < tx.now - waited),
-            # `greatest` skips NULL: without its own check, no deadline would be a missed one.
-            col(Run.deadline_at).is_not(None)
-            & (func.greatest(col(Run.deadline_at), ready_since + READY_GRACE) < tx.now),
-            _lost_heartbeat(tx),
-        ),
-    )
+    late = select(Run).where(col(Run.status).in_(ACTIVE), _is_late(tx, ready_since))
     runs = list(tx.session.scalars(late.limit(BATCH).with_for_update(skip_locked=True)))
     for run in runs:
         _end_late(tx, run)
     return len(runs)
 
 
-def _lost_heartbeat(tx: Tx) -> Any:
+def _is_late(tx: Tx, ready_since: datetime) -> ColumnElement[bool]:
+    """What the bench itself has held up by being down is given time to catch up."""
+    waited = timedelta(seconds=settings().queue_timeout_s)
     silence = timedelta(seconds=settings().heartbeat_timeout_s)
-    return (col(Run.phase) == "external") & (col(Run.heartbeat_at) < tx.now - silence)
+    held_up = col(Run.started_at) < ready_since
+    deadline = case(
+        (held_up, func.greatest(col(Run.deadline_at), ready_since + READY_GRACE)),
+        else_=col(Run.deadline_at),
+    )
+    is_ending = col(Run.phase).in_(("teardown", "callback"))
+    queued = col(Run.status) == "queued"
+    return or_(
+        and_(queued, func.greatest(col(Run.queued_at), ready_since) < tx.now - waited),
+        and_(not_(is_ending), deadline < tx.now),
+        and_(is_ending, deadline < tx.now - ENDING_GRACE),
+        and_(
+            col(Run.phase) == "external",
+            func.greatest(col(Run.heartbeat_at), ready_since) < tx.now - silence,
+            col(Run.heartbeat_at).is_not(None),
+        ),
+    )
 
 
 def _end_late(tx: Tx, run: Run) -> None:
-    if run.status == "queued":
-        _finish_queued(tx, run)
-    elif run.deadline_at and run.deadline_at < tx.now:
-        reason = "The run took longer than its timeout."
+    if run.phase in ("teardown", "callback"):
+        timeline.note(tx, run.id, "fault", f"the {run.phase} did not come to an end")
+        finish(tx, run, Ending.model_validate(run.ending))
+    elif run.status == "queued":
+        reason = "Nobody took the run from the queue in time."
         conclude(tx, run, Ending(outcome="timeout", reason=reason))
+    elif run.deadline_at and run.deadline_at < tx.now:
+        conclude(tx, run, timed_out())
     elif run.attempt < settings().max_attempts:
-        run.attempt += 1
-        run.phase, run.status, run.due_at, run.heartbeat_at = "dispatch", "queued", tx.now, None
-        timeline.note(tx, run.id, "heartbeat lost", f"attempt {run.attempt} begins")
-        tx.emit("runs", run.id)
-        tx.wake_clock()
+        _dispatch_again(tx, run)
     else:
         reason = "The external runner stopped sending heartbeats."
         conclude(tx, run, Ending(outcome="error", reason=reason))
 
 
-def _finish_queued(tx: Tx, run: Run) -> None:
-    finish(tx, run, Ending(outcome="timeout", reason="Nobody took the run from the queue in time."))
+def _dispatch_again(tx: Tx, run: Run) -> None:
+    """Another attempt, with all of its time before it."""
+    run.attempt += 1
+    run.phase, run.status, run.due_at, run.queued_at = "dispatch", "queued", tx.now, tx.now
+    run.deadline_at = run.heartbeat_at = run.progress = run.message = None
+    timeline.note(tx, run.id, "heartbeat lost", f"attempt {run.attempt} begins")
+    tx.emit("runs", run.id)
+    tx.wake_clock()

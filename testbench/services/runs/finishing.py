@@ -9,7 +9,7 @@ from testbench.adapters.db import Tx
 from testbench.domain.criteria import Verdict
 from testbench.domain.errors import Conflict
 from testbench.domain.identity import Actor, require
-from testbench.domain.runs import TERMINAL, Outcome, status_for
+from testbench.domain.runs import TERMINAL, Outcome, Phase, status_for
 from testbench.models import Run
 from testbench.services.reservations import release
 from testbench.services.runs import timeline
@@ -34,6 +34,11 @@ class Ending(BaseModel):
     devices: list[DeviceResult] = Field(default_factory=list)
     report: bool = False
     """Whether the callback door is still to be told."""
+
+
+def timed_out() -> Ending:
+    """How a run ends that took longer than it may."""
+    return Ending(outcome="timeout", reason="The run took longer than its timeout.")
 
 
 def finish(tx: Tx, run: Run, ending: Ending) -> None:
@@ -65,7 +70,13 @@ def conclude(tx: Tx, run: Run, ending: Ending) -> None:
         finish(tx, run, ending)
         return
     run.ending = ending.model_dump(mode="json")
-    run.phase, run.step, run.due_at = "teardown", run.step + 1, tx.now
+    run.deadline_at = run.deadline_at or tx.now
+    _due_now(tx, run, "teardown")
+
+
+def _due_now(tx: Tx, run: Run, phase: Phase) -> None:
+    """The next step is `phase`, at once; whoever does another one now is fenced off."""
+    run.phase, run.step, run.due_at = phase, run.step + 1, tx.now
     run.claim = run.lease_until = run.sent_until = None
     tx.session.flush()
     tx.emit("runs", run.id)
@@ -92,7 +103,9 @@ def cancel(tx: Tx, actor: Actor, run_id: str) -> RunView:
     timeline.note(tx, run.id, "cancel", f"asked for by {actor.username}")
     ending = Ending(outcome="aborted", reason=reason)
     if run.phase == "teardown":
+        # The step number rises, so a teardown that is being done cannot write its old ending over.
         run.ending = ending.model_dump(mode="json")
+        _due_now(tx, run, "teardown")
     else:
         conclude(tx, run, ending)
     return get(tx, actor, run.id)

@@ -23,6 +23,8 @@ from testbench.services.runs import timeline
 from testbench.services.runs.views import RunView, get
 from testbench.settings import settings
 
+MAX_NAME = 200
+MAX_KEY = 200
 KEY_LIFE = timedelta(hours=24)
 _WHY = {"in_test": "is in a run", "offline": "is offline", "maintenance": "is in maintenance"}
 
@@ -52,7 +54,7 @@ def start(tx: Tx, actor: Actor, new: NewRun, idempotency_key: str | None = None)
     device that is not available. The same key and body answers with the run first started.
     """
     require(actor, "engineer")
-    if not idempotency_key or actor.user_id is None:
+    if idempotency_key is None or actor.user_id is None:
         return _start(tx, actor, new)
     body_hash = hashlib.sha256(new.model_dump_json().encode()).hexdigest()
     before = _answered(tx, actor.user_id, idempotency_key, body_hash)
@@ -73,10 +75,9 @@ def start(tx: Tx, actor: Actor, new: NewRun, idempotency_key: str | None = None)
 
 def _answered(tx: Tx, user: uuid.UUID, key: str, body_hash: str) -> dict[str, Any] | None:
     """The stored answer; one caller at a time looks, so that a key starts one run."""
-    if len(key) > 200:
-        raise Invalid(
-            "The key is too long.", errors=[("Idempotency-Key", "at most 200 characters")]
-        )
+    if not 0 < len(key) <= MAX_KEY or not key.isprintable():
+        why = f"must be 1 to {MAX_KEY} printable characters"
+        raise Invalid("The key does not fit.", errors=[("Idempotency-Key", why)])
     lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))"
     tx.cursor().execute(lock, (f"{user}:{key}",))
     row = tx.session.get(IdempotencyKey, (user, key))
@@ -89,16 +90,18 @@ def _answered(tx: Tx, user: uuid.UUID, key: str, body_hash: str) -> dict[str, An
 
 def _start(tx: Tx, actor: Actor, new: NewRun) -> RunView:
     case = test_cases.get(tx, actor, new.test_case_id)
-    environment = environments.get(tx, actor, new.environment_id) if new.environment_id else None
+    named = new.environment_id
+    environment = None if named is None else environments.get(tx, actor, named)
     chosen = _devices(tx, new.device_ids)
     spec = case.resolve(environment.variables if environment else {})
     external = environment is not None and environment.runner == "external"
     if external and not settings().rabbitmq_url:
         raise Invalid("An external runner needs RabbitMQ.", errors=[("environment_id", "external")])
     _check_tags(spec, chosen)
+    _check_available(tx, chosen)
     run = Run(
         id=new_id(),
-        name=new.name or f"{case.name} on {_names(chosen)}",
+        name=new.name or f"{case.name} on {_names(chosen)}"[:MAX_NAME],
         created_by=actor.user_id,
         test_case_id=case.id,
         test_case=case.model_dump(mode="json"),
@@ -134,7 +137,7 @@ def _names(chosen: list[Device]) -> str:
 
 
 def _devices(tx: Tx, wanted: list[str]) -> list[Device]:
-    """The rows in the order asked for, kept from removal; NotFound, then Conflict."""
+    """The rows in the order asked for, kept from removal; NotFound, then Invalid."""
     ids = [_key(device_id) for device_id in wanted]
     known = {key for key in ids if key}
     locked = select(Device).where(col(Device.id).in_(known), col(Device.removed_at).is_(None))
@@ -149,16 +152,21 @@ def _devices(tx: Tx, wanted: list[str]) -> list[Device]:
         raise NotFound("There is no such device.", errors=unknown)
     if len(set(ids)) < len(ids):
         raise Invalid("A device is named twice.", errors=[("device_ids", "names a device twice")])
+    return [rows[key] for key in ids if key]
+
+
+def _check_available(tx: Tx, chosen: list[Device]) -> None:
+    """Conflict with each device that is not available, and why."""
+    ids = [device.id for device in chosen]
     states = (
         devices.query()
-        .where(col(Device.id).in_(known))
+        .where(col(Device.id).in_(ids))
         .with_only_columns(col(Device.id), devices.state_column().label("state"))
     )
     shown = {row.id: row.state for row in tx.session.execute(states)}
-    busy = [(str(key), _WHY[shown[key]]) for key in ids if key and shown[key] != "available"]
+    busy = [(str(key), _WHY[shown[key]]) for key in ids if shown[key] != "available"]
     if busy:
         raise Conflict("Not all devices are available.", errors=busy)
-    return [rows[key] for key in ids if key]
 
 
 def _key(device_id: str) -> uuid.UUID | None:

@@ -25,13 +25,13 @@ from testbench.domain.times import at, ms
 from testbench.models import Run
 from testbench.services import test_cases
 from testbench.services.runs import timeline
-from testbench.services.runs.finishing import DeviceResult, Ending, conclude, finish
+from testbench.services.runs.finishing import DeviceResult, Ending, conclude, finish, timed_out
 from testbench.services.runs.views import find
 from testbench.settings import settings
 
 MAX_FAILURES = 5
 _COLUMNS = """id, phase, step, claim, test_case_id, test_case, environment, started_at,
-window_start, window_end, ending, attempt, failures"""
+window_start, window_end, deadline_at, ending, attempt, failures"""
 _CLAIM = f"""
 UPDATE runs SET claim = gen_random_uuid(), lease_until = now() + make_interval(secs => %(lease)s),
     sent_until = NULL
@@ -71,7 +71,7 @@ class Step:
     attempt: int
     failures: int
     due_at: datetime
-    deadline_at: datetime | None = None
+    deadline_at: datetime | None
 
     def window(self) -> Window:
         """The judged window in ms."""
@@ -195,7 +195,8 @@ def _next_look(step: Step) -> datetime:
     elapsed_s = max(0.0, (ms(step.now) - window.start) / 1000)
     usual_s = min(settings().step_interval_s, max(1.0, step.spec.duration_s / 20))
     pause = timedelta(seconds=max(usual_s, elapsed_s / 50))
-    return min(step.now + pause, _judged_at(step))
+    ends = min(_judged_at(step), step.deadline_at or _judged_at(step))
+    return min(step.now + pause, ends)
 
 
 def _observe(tx: Tx, step: Step) -> None:
@@ -208,6 +209,10 @@ def _observe(tx: Tx, step: Step) -> None:
     stopping = [moment for moment in failed if moment is not None]
     if step.spec.stop_on_fail and len(stopping) == len(failed):
         judged_at = min(judged_at, at(max(stopping)) + timedelta(seconds=step.spec.grace_s))
+    # Later is no timeout: a bench that was down judges what is stored.
+    if step.deadline_at and step.deadline_at <= step.now and step.deadline_at < judged_at:
+        _end(tx, step, timed_out())
+        return
     if step.now >= judged_at:
         _judge(tx, step)
         return
