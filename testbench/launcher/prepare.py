@@ -1,14 +1,9 @@
 """Everything the database needs before the bench runs: schema, first user, demo."""
 
-import importlib
-import importlib.util
-
 from alembic import command
 from alembic.config import Config
 
 from testbench.launcher.process import ROOT
-
-DEMO = "testbench.launcher.demo"
 
 
 def prepare(demo: bool) -> None:
@@ -17,8 +12,10 @@ def prepare(demo: bool) -> None:
     from testbench.launcher.users import make_first_admin
 
     make_first_admin()
-    if demo and importlib.util.find_spec(DEMO) is not None:
-        importlib.import_module(DEMO).seed()
+    if demo:
+        from testbench.launcher.demo import seed
+
+        seed()
 
 
 def migrate() -> None:

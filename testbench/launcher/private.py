@@ -54,6 +54,7 @@ def up(folder: Path, names: Iterable[str] = ()) -> dict[str, str]:
 def down(folder: Path) -> None:
     """Stops all that `up` has started below this folder; the data stays."""
     Journal(folder.resolve()).bury(STOP_S)
+    _reap()
 
 
 def stop(folder: Path, name: str, number: int | None = None) -> None:
@@ -63,6 +64,7 @@ def stop(folder: Path, name: str, number: int | None = None) -> None:
     for pid in reversed(_kept(folder, "pids.json").get(name, [])):
         if pid in polite:
             journal.end(pid, polite[pid] if number is None else number, STOP_S)
+    _reap()
 
 
 def pids(folder: Path) -> dict[str, int]:
@@ -141,6 +143,11 @@ def _spawn(process: Process, folder: Path, journal: Journal) -> Child:
     os.close(descriptor)
     _outliving.append(child)
     return child
+
+
+def _reap() -> None:
+    """Forgets the children that have ended."""
+    _outliving[:] = [child for child in _outliving if child.poll() is None]
 
 
 def _wait(name: str, server: Server, group: list[Child]) -> None:

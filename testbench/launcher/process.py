@@ -111,7 +111,9 @@ def passing(path: Path, user: str | None) -> tuple[str, ...]:
     capability = "dac_override" if _lacks_read_search() else "dac_read_search"
     return (
         *(setpriv, f"--reuid={user}", f"--regid={group}", "--clear-groups"),
-        *(f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}", "--"),
+        *(f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"),
+        # Else access(2), which initdb asks first, would not count the capability.
+        *("--securebits=+no_setuid_fixup", "--"),
     )
 
 

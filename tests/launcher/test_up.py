@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -75,6 +76,31 @@ def test_the_page_and_the_api_are_served_on_one_port(embedded_server: Bench) -> 
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert httpx.get(f"{embedded_server.url}/api/live").status_code == 200
+
+
+def shake_hands(running: Bench, host: str, origin: str) -> bytes:
+    """The status line a browser would get that opens a live page's socket."""
+    request = (
+        f"GET /_event/?EIO=4&transport=websocket&token=t HTTP/1.1\r\nHost: {host}\r\n"
+        f"Origin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    port = int(running.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(request.encode())
+        return connection.recv(200).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:80", "bench.lab:3000", "[::1]:3000"])
+def test_a_live_page_is_served_by_whatever_name_it_was_opened(
+    embedded_server: Bench, host: str
+) -> None:
+    assert b" 101 " in shake_hands(embedded_server, host, f"http://{host}")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://bench.lab.evil.example", "null"])
+def test_another_sites_page_gets_no_live_socket(embedded_server: Bench, origin: str) -> None:
+    assert b" 403 " in shake_hands(embedded_server, "bench.lab", origin)
 
 
 def test_the_folder_tells_nobody_its_secrets(embedded_server: Bench) -> None:
@@ -191,6 +217,14 @@ def test_even_launcher_and_undertaker_killed_do_not_block_the_next_start(folder:
     with bench(folder / "orphaned", {}) as second:
         assert "an earlier bench had left behind" in second.output()
         assert_gone(all_of_it)
+
+
+def test_a_folder_that_only_its_owner_may_enter_will_do(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with bench(closed / "bench", {}) as inside:
+        assert is_ready(inside)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 def test_a_pid_file_of_a_stranger_does_not_block_postgres(folder: Path) -> None:
