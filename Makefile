@@ -1,6 +1,6 @@
 # Two commands are enough: `make up` to run the bench, `make test` to prove it.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up services services-down test check fix bench migrate clean
+.PHONY: help install install-dev up services services-down test check lint types imports fix bench migrate clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -29,10 +29,16 @@ services-down: ## Stop them
 test: install-dev ## All tests, on the real servers
 	$(PY) -m pytest -n 2 --dist loadfile -m "not bench" $(ARGS)
 
-check: install-dev ## Lint, types, and who may import whom
+check: lint types imports ## Lint, types, and who may import whom
+
+lint: install-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: install-dev
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pyright
+
+imports: install-dev
 	$(VENV)/bin/lint-imports
 
 fix: install-dev ## Format, and mend what the linter can
