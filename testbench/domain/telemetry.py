@@ -108,7 +108,9 @@ def metric_fault(name: object) -> str | None:
 def _explain(payload: bytes | bytearray, received: int) -> None:
     """Name the field, where the lenient reader can see what the strict one refused."""
     try:
-        document = json.loads(payload, object_pairs_hook=_Pairs)
+        document = json.loads(payload.decode(), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError:
+        raise _refusal("", "is not valid UTF-8") from None
     except (ValueError, RecursionError):
         return
     _Reader(received).read(document)
