@@ -33,7 +33,7 @@ PROCESSES = ("web", "worker", "worker-2", "collector", "clock")
 HEALED_S = 40.0
 
 # Lets a test stop a run at a place of its choice: whoever is to change the run's row there waits
-# for the advisory lock that the test holds. Places: `claim setup`, `setup>observe`, `callback>done`.
+# for the advisory lock that the test holds. Places: `claim setup`, `setup>observe`, and so on.
 _GATE = """
 CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE place text;
@@ -156,9 +156,9 @@ class Stage:
             while not done.is_set():
                 ts = time.time_ns() // 1_000_000
                 payload = {"ts": ts, "values": {"temp": 20 + ts % 10 / 10}}
-                while not self._taken(device, payload) and not done.is_set():
+                while not (taken := self._taken(device, payload)) and not done.is_set():
                     time.sleep(0.2)
-                else:
+                if taken:
                     sent[device.id].add(("temp", ts))
                 time.sleep(0.2)
 

@@ -55,11 +55,9 @@ def test_a_cancel_that_races_the_end_leaves_one_end(stage: Stage) -> None:
         chance = random.Random(number)
         return [race(stage.devices[number], chance.uniform(0.1, 0.8)) for _ in range(ROUNDS)]
 
-    with stage.reporting(*stage.devices):
-        # One thread a device, so that no start finds its device taken.
-        with ThreadPoolExecutor(len(stage.devices)) as pool:
-            threads = [pool.submit(race_for, number) for number in range(len(stage.devices))]
-            outcomes = {outcome for thread in threads for outcome in thread.result()}
+    # One thread a device, so that no start finds its device taken.
+    with stage.reporting(*stage.devices), ThreadPoolExecutor(len(stage.devices)) as pool:
+        outcomes = {one for many in pool.map(race_for, range(len(stage.devices))) for one in many}
     assert outcomes == {"aborted", "pass"}
 
 
