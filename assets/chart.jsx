@@ -81,6 +81,16 @@ function scale(bottom, top) {
   return [[ticks[0], ticks[ticks.length - 1]], ticks];
 }
 
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+
+// Round times, in the browser's zone, at most six.
+function timeTicks(from, to, relative) {
+  const step = 1000 * (STEPS.find((s) => (to - from) / (s * 1000) <= 6) ?? Math.ceil((to - from) / 6000));
+  const shift = relative ? 0 : new Date(from).getTimezoneOffset() * 60e3;
+  const first = Math.ceil((from - shift) / step) * step + shift;
+  return Array.from({ length: Math.max(0, Math.floor((to - first) / step) + 1) }, (_, i) => first + i * step);
+}
+
 function tick(ts, span, relative) {
   if (relative) return duration(ts / 1000);
   const style = span > 2 * 86400e3
@@ -143,7 +153,7 @@ export function TimeChart({
       {zoom ? <button type="button" className="tb-unzoom" onClick={() => setZoom(null)}>Show all</button> : null}
       <ResponsiveContainer width="100%" height={height} initialDimension={{ width: 600, height }}>
         <ComposedChart
-          data={rows} margin={{ top: 8, right: 12, bottom: 0, left: 0 }} accessibilityLayer={false}
+          data={rows} margin={{ top: 22, right: 12, bottom: 0, left: 0 }} accessibilityLayer={false}
           onMouseDown={(at) => at?.activeLabel !== undefined && setDrag([Number(at.activeLabel), Number(at.activeLabel)])}
           onMouseMove={(at) => drag && at?.activeLabel !== undefined && setDrag([drag[0], Number(at.activeLabel)])}
           onMouseUp={stop} onMouseLeave={stop} onDoubleClick={() => setZoom(null)}
@@ -158,13 +168,13 @@ export function TimeChart({
           {silences.map(([x1, x2], k) => <ReferenceArea key={`q${k}`} x1={x1} x2={x2} fill="var(--red-9)" fillOpacity={0.12} ifOverflow="hidden" />)}
           {typeof measured === "number" ? <ReferenceLine y={measured} stroke="var(--gray-11)" strokeDasharray="2 3" label={{ value: number(measured), position: "insideTopRight", className: "tb-limit" }} /> : null}
           <XAxis
-            dataKey="ts" type="number" domain={[from, to]} allowDataOverflow scale="linear" minTickGap={48}
+            dataKey="ts" type="number" domain={[from, to]} allowDataOverflow scale="linear" ticks={timeTicks(from, to, relative)} minTickGap={16}
             tickFormatter={(ts) => tick(ts, to - from, relative)} stroke="var(--gray-a8)" tick={{ fill: "var(--gray-11)", fontSize: 11 }}
           />
           <YAxis
-            width={64} domain={domain} allowDataOverflow tickFormatter={number} stroke="var(--gray-a8)"
+            width={56} domain={domain} allowDataOverflow tickFormatter={number} stroke="var(--gray-a8)"
             tick={{ fill: "var(--gray-11)", fontSize: 11 }} ticks={ticks}
-            label={axisUnit ? { value: axisUnit, position: "insideTopLeft", offset: 6, className: "tb-limit" } : undefined}
+            label={axisUnit ? { value: axisUnit, position: "top", offset: 8, className: "tb-limit" } : undefined}
           />
           <Tooltip isAnimationActive={false} cursor={{ stroke: "var(--gray-a8)" }} content={<Reading shown={series} all={all} colors={colors} relative={relative} />} />
           {series.map((one, k) => (

@@ -36,7 +36,9 @@ export function number(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(3);
   const decimals = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
-  return value.toLocaleString(undefined, { maximumFractionDigits: decimals });
+  // A fraction keeps its digits, so that a live value does not change its width.
+  const fewest = Number.isInteger(value) ? 0 : Math.min(decimals, 2);
+  return value.toLocaleString(undefined, { minimumFractionDigits: fewest, maximumFractionDigits: decimals });
 }
 
 function since(ms, now) {

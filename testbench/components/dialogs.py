@@ -71,7 +71,14 @@ def _copy(text: Any, label: str) -> rx.Component:
 def secret(value: Any, note: Any) -> rx.Component:
     """A credential that is shown this once, with a copy button."""
     return rx.vstack(
-        rx.callout(note, icon="key-round", color_scheme="amber", size="1", width="100%"),
+        rx.callout(
+            note,
+            icon="key-round",
+            color_scheme="amber",
+            high_contrast=True,
+            size="1",
+            width="100%",
+        ),
         rx.el.div(rx.el.code(value, id="secret"), _copy(value, "Copy"), class_name="tb-secret"),
         width="100%",
         spacing="3",

@@ -122,7 +122,12 @@ def save_row(
         "Cancel", type="button", variant="soft", color_scheme="gray", on_click=on_cancel
     )
     return rx.vstack(
-        rx.cond(error != "", rx.callout(error, icon="circle-alert", color_scheme="red", size="1")),
+        rx.cond(
+            error != "",
+            rx.callout(
+                error, icon="circle-alert", color_scheme="red", high_contrast=True, size="1"
+            ),
+        ),
         rx.hstack(
             *([cancel] if on_cancel is not None else []),
             rx.button(label, type="submit", loading=busy),

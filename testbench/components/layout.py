@@ -228,7 +228,6 @@ def _jump() -> rx.Component:
                     rx.el.p("Nothing has this in its name.", class_name="tb-help", padding="10px"),
                 ),
                 class_name="tb-hits",
-                role="list",
                 aria_live="polite",
             ),
             id="jump",

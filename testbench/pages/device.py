@@ -114,8 +114,7 @@ def _head() -> rx.Component:
         rx.foreach(
             DeviceState.tags,
             lambda tag: rx.link(
-                rx.badge(tag, color_scheme="gray", variant="outline", high_contrast=True),
-                href=f"/devices?tag={tag}",
+                tag, href=f"/devices?tag={tag}", class_name="tb-tag", underline="none"
             ),
         ),
         rx.cond(

@@ -127,8 +127,9 @@ def _tags(row: DeviceRow) -> rx.Component:
         rx.foreach(
             row.tags,
             lambda tag: rx.link(
-                rx.badge(tag, color_scheme="gray", variant="outline", high_contrast=True),
+                tag,
                 href=f"/devices?tag={tag}",
+                class_name="tb-tag",
                 underline="none",
                 on_click=rx.stop_propagation,
             ),

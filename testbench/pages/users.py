@@ -47,7 +47,7 @@ def _table() -> rx.Component:
     columns = [
         Column("User", _name),
         Column("Role", _role, width="180px"),
-        Column("Access", _access),
+        Column("Access", _access, wide=True),
         Column("Since", lambda one: ago(one.created_at), wide=True),
         Column("", _acts, right=True),
     ]
@@ -67,6 +67,7 @@ def _role(one: Any) -> rx.Component:
         value=one.role,
         on_change=lambda role: UsersState.set_role(one.id, role),
         custom_attrs={"aria-label": f"Role of {one.name}"},
+        style={"minWidth": "8rem"},
     )
 
 
@@ -92,6 +93,7 @@ def _acts(one: Any) -> rx.Component:
         ),
         justify="end",
         spacing="2",
+        wrap="wrap",
     )
 
 

@@ -28,7 +28,7 @@ SPANS: dict[str, timedelta] = {
 }
 LIVE_SPANS = ("15m", "1h")
 """Drawn anew with each reading; longer ones when they are opened."""
-LIVE_POINTS = 120
+LIVE_POINTS = 110
 POINTS = 300
 CHARTS = 4
 TABS = ("telemetry", "runs", "access", "details")

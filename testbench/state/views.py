@@ -15,6 +15,20 @@ FOCUS_FIRST_ERROR = (
     "setTimeout(() => document.querySelector('[aria-invalid=\"true\"]')?.focus(), 80)"
 )
 
+WORDS = {
+    "missing": "is required",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+
 
 class ViewState(rx.State, mixin=True):
     """`loaded` once there is something to show; `error` says why there is nothing."""
@@ -52,6 +66,14 @@ class ViewState(rx.State, mixin=True):
             self.loaded = True
 
 
+def _words(fault: Any) -> str:
+    """A fault that pydantic found, as a person would say it."""
+    said = WORDS.get(fault["type"])
+    if said is None:
+        return fault["msg"].removeprefix("Value error, ")
+    return said.format(**fault.get("ctx", {}))
+
+
 def first_error() -> Any:
     """The event that moves the focus to the first field with an error."""
     return rx.run_script(FOCUS_FIRST_ERROR)
@@ -61,8 +83,7 @@ def faults(error: BenchError | ValidationError) -> dict[str, str]:
     """A refusal's messages by field, for the fields; what has no field is under ``""``."""
     if isinstance(error, ValidationError):
         raised = error.errors(include_url=False, include_input=False)
-        pairs = [(".".join(map(str, one["loc"])), one["msg"]) for one in raised]
-        pairs = [(where, message.removeprefix("Value error, ")) for where, message in pairs]
+        pairs = [(".".join(map(str, one["loc"])), _words(one)) for one in raised]
     else:
         pairs = [*error.errors] or [("", error.detail)]
     found: dict[str, str] = {}
