@@ -85,7 +85,8 @@ def broker(instance: Instance) -> Service:
     """The MQTT broker in Python; it reads the devices' credentials from the database."""
     password, port = instance.secret("mqtt_password"), instance.port("mqtt")
     url = f"mqtt://testbench:{password}@127.0.0.1:{port}?auth=testbench"
-    process = Process("mqtt", (*PYTHON, "testbench", "broker"), {"MQTT_URL": url})
+    program = (*PYTHON, "testbench", "broker")
+    process = Process("mqtt", program, {"MQTT_URL": url}, patience_s=2)
     return Service("mqtt", "MQTT_URL", url, process, lambda: is_listening(port))
 
 

@@ -31,8 +31,8 @@ class Process:
     cwd: Path = ROOT
     user: str | None = None
     """Whom it runs as where the launcher is root; None: as the launcher."""
-    patience_s: float = 6.0
-    """From the polite signal to SIGKILL."""
+    patience_s: float = 5.0
+    """From the polite signal to SIGKILL; those of all tiers together stay below 15 s."""
 
 
 @dataclass(frozen=True)

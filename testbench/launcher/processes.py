@@ -40,7 +40,7 @@ def collector() -> Process:
 
 def demo() -> Process:
     """The demo fleet, which speaks to the bench over HTTP."""
-    return Process("demo", (*PYTHON, "testbench", "demo"))
+    return Process("demo", (*PYTHON, "testbench", "demo"), patience_s=1)
 
 
 def clock() -> Process:

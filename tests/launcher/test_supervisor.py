@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from testbench.launcher import embedded, processes
 from testbench.launcher import supervisor as module
-from testbench.launcher.instance import Refused
+from testbench.launcher.instance import Instance, Refused
 from testbench.launcher.logs import KEPT, MAX_BYTES, Log
 from testbench.launcher.process import Process
 from testbench.launcher.supervisor import Supervisor
@@ -21,7 +22,7 @@ STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('here'
 PARENT = "import subprocess; subprocess.run(['sleep', '300'])"
 
 
-def python(name: str, code: str, patience_s: float = 6) -> Process:
+def python(name: str, code: str, patience_s: float = 5) -> Process:
     return Process(name, (sys.executable, "-c", code), patience_s=patience_s)
 
 
@@ -122,6 +123,17 @@ def test_the_last_tier_stops_first_and_the_stubborn_are_killed(
 
     asyncio.run(scene())
     assert order[-2:] == [{"service"}, set()]
+
+
+def test_a_bench_that_does_not_listen_is_stopped_within_15_s_all_the_same(tmp_path: Path) -> None:
+    instance = Instance.at(tmp_path)
+    tiers = [
+        (embedded.valkey(instance).process, embedded.postgres(instance).process),
+        (embedded.broker(instance).process,),
+        (*processes.workers(2), processes.collector(), processes.clock()),
+        (processes.demo(),),
+    ]
+    assert sum(max(process.patience_s for process in tier) for tier in tiers) < 14
 
 
 def test_a_failing_command_is_refused_with_its_last_words(keeper: Supervisor) -> None:
