@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from testbench.adapters import logs
 from testbench.domain.errors import BenchError
 from testbench.domain.identity import ROLES
 from testbench.launcher.instance import Instance, Refused
@@ -17,6 +18,7 @@ PROCESSES = ("collector", "clock", "assistant", "broker")
 
 def main() -> int:
     """Exit code 0: done; 1: refused or something critical is wrong; 2: wrong usage."""
+    logs.configure()
     verb, *rest = sys.argv[1:] or ["--help"]
     if verb in PROCESSES:
         importlib.import_module(f"testbench.processes.{verb}").main()

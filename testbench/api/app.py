@@ -11,6 +11,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from testbench import __version__
+from testbench.adapters import logs
 from testbench.api import problems
 from testbench.api.docs import HEADERS, page
 from testbench.api.problems import Problem
@@ -72,6 +73,7 @@ class Head:
 
 def create_app() -> FastAPI:
     """The API as one FastAPI application, which Reflex's own routes are mounted into."""
+    logs.configure()
     app = FastAPI(
         title="Testbench",
         version=__version__,

@@ -1,7 +1,7 @@
 """Test cases: what is judged, kept as immutable revisions; tried on stored data without a run."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -17,12 +17,14 @@ from testbench.domain.identity import Actor, require
 from testbench.domain.judging import DeviceJudgement, judge_device, metrics_needed
 from testbench.domain.names import Name
 from testbench.domain.runs import ACTIVE
+from testbench.domain.telemetry import EARLIEST_MS
 from testbench.domain.test_cases import TestCaseSpec
 from testbench.domain.times import ms
 from testbench.models import Run, TestCase, TestCaseRevision
 from testbench.services import devices, environments, lists
 from testbench.services.keys import as_id
 
+LATEST_MS = ms(datetime(9000, 1, 1, tzinfo=UTC))
 MAX_WINDOW_MS = 10 * 366 * 86_400_000
 
 
@@ -207,10 +209,14 @@ def try_out(tx: Tx, actor: Actor, spec: TestCaseSpec, body: Evaluation) -> Evalu
 
 def _window(body: Evaluation) -> Window:
     window = Window(ms(body.start), ms(body.end))
+    if window.start < EARLIEST_MS:
+        raise Invalid("The window is too early.", errors=[("start", "must not be before 2000")])
     if window.end <= window.start:
         raise Invalid("The window is empty.", errors=[("end", "must be after start")])
     if window.end - window.start > MAX_WINDOW_MS:
         raise Invalid("The window is too long.", errors=[("end", "at most ten years after start")])
+    if window.end > LATEST_MS:
+        raise Invalid("The window is too late.", errors=[("end", "must be before the year 9000")])
     return window
 
 

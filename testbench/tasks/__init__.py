@@ -2,8 +2,9 @@
 
 import dramatiq
 
-from testbench.adapters import queue
+from testbench.adapters import logs, queue
 
+logs.configure()
 dramatiq.set_broker(queue.broker())
 
 from testbench.tasks import runs  # noqa: E402  (actors register with the broker set above)

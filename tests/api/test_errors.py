@@ -172,6 +172,27 @@ def test_live_answers_and_ready_refuses_while_a_part_is_away(api: Api, servers: 
         wait_until(lambda: client.get("/api/ready").status_code == 200, 10)
 
 
+def test_a_fault_is_a_problem_without_its_cause_and_logged_without_values(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @api.app.get("/api-fault")
+    def fault() -> None:
+        password = "swordfish"
+        raise ZeroDivisionError(len(password))
+
+    api.app.router.routes.insert(0, api.app.router.routes.pop())
+    answer = api.nobody.get("/api-fault")
+    logged = capsys.readouterr().out
+
+    document = answer.json()
+    assert (answer.status_code, document["status"]) == (500, 500)
+    assert "ZeroDivision" not in answer.text
+    assert "ZeroDivisionError" in logged
+    assert document["request_id"] in logged
+    assert "swordfish" not in logged
+    assert [json.loads(line)["event"] for line in logged.splitlines()] == ["unexpected_error"]
+
+
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """The app behind a real server, with one event loop and its one pool of threads."""
