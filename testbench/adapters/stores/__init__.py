@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 from testbench.adapters.stores.base import Point, Reading, Store, Value, Written
-from testbench.adapters.stores.influx import InfluxStore
 from testbench.adapters.stores.postgres import PostgresStore
 from testbench.settings import settings
 
@@ -17,6 +16,9 @@ def store() -> Store:
     """This process's store; `store.cache_clear()` after a change of settings."""
     named = settings()
     if named.influxdb_url:
+        # Its client takes 14 MB in each process, and a good part of the time to start one.
+        from testbench.adapters.stores.influx import InfluxStore  # noqa: PLC0415
+
         return InfluxStore(
             url=named.influxdb_url,
             token=named.influxdb_token,
