@@ -31,8 +31,10 @@ function colorsOf(series) {
 const toNumber = (value) => (typeof value === "boolean" ? Number(value) : typeof value === "number" ? value : null);
 
 // Points as [ms, value|null], a null put into every hole longer than three usual steps.
-function withGaps({ points = [], t0 = 0 }, gapMs) {
-  const own = points.map(([ts, value]) => [ts + t0, toNumber(value)]);
+function withGaps({ points, steps: stepsMs = [], values = [], t0 = 0 }, gapMs) {
+  let ts0 = t0;
+  const read = points ?? stepsMs.map((step, i) => [(ts0 += step) - t0, values[i]]);
+  const own = read.map(([ts, value]) => [ts + t0, toNumber(value)]);
   const steps = own.slice(1).map(([ts], i) => ts - own[i][0]).sort((a, b) => a - b);
   const hole = gapMs || (steps.length ? GAP_STEPS * steps[Math.floor(steps.length / 2)] : Infinity);
   return own.flatMap((point, i) =>

@@ -36,7 +36,8 @@ def time_chart(series: Any, **props: Any) -> rx.Component:
     """Lines over time; zoom by drag, all of it again by double click.
 
     `series`: [{name, unit?, metric?, color?, t0?, points: [[ms, value or null], …]}], times
-    relative to `t0` (default 0); at most 120 points a series where they are live, 500 else. The
+    relative to `t0` (default 0), or shorter: `steps`, each time as ms since the one before (the
+    first since `t0`), and `values`. At most 120 points a series where they are live, 500 else. The
     colour follows from `metric` (else `name`), the same on every page; `color` names a Radix one.
     `start`, `end`: the axis, in ms. `low`, `high`: limits, as a band. `measured`: a level.
     `marks`: violations as [[ms, value]]. `silences`: red stretches [[ms, ms]]. `spans`: grey

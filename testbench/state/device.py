@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import reflex as rx
@@ -28,7 +29,7 @@ SPANS: dict[str, timedelta] = {
 }
 LIVE_SPANS = ("15m", "1h")
 """Drawn anew with each reading; longer ones when they are opened."""
-LIVE_POINTS = 110
+LIVE_POINTS = 120
 POINTS = 300
 CHARTS = 4
 TABS = ("telemetry", "runs", "access", "details")
@@ -38,7 +39,7 @@ REFUSED = 50
 
 @dataclass(frozen=True)
 class Chart:
-    """One metric's line; times in ms relative to `t0`, which spares most of their digits."""
+    """One metric's line; times as steps, which spares most of their digits."""
 
     metric: str
     unit: str
@@ -170,8 +171,8 @@ class DeviceState(ViewState, rx.State):
         self.missing, self.clock_off_s = device.missing, round(device.clock_off_ms / 1000, 1)
         self.poll_error = device.poll_error or ""
         self.offline_after_s = device.offline_after_s
-        self.facts = _facts(device)
-        self.info = [[name, str(value)] for name, value in sorted(device.info.items())]
+        info = [[name, str(value)] for name, value in sorted(device.info.items())]
+        self._show(facts=_facts(device), info=info)
         self.figures = [
             Figure(metric, short(one["value"]), one.get("unit") or "", _ms(one["at"]))
             for metric, one in device.latest.items()
@@ -183,10 +184,11 @@ class DeviceState(ViewState, rx.State):
         if not self._metrics:
             self._metrics = key_metrics(device.latest, CHARTS)
         drawn = set(self._metrics)
-        self.toggles = [
+        toggles = [
             Toggle(metric, metric in drawn, self._link(metrics=_toggled(self._metrics, metric)))
             for metric in drawable
         ]
+        self._show(toggles=toggles)
 
     async def _read_tab(self) -> None:
         if self.tab == "telemetry":
@@ -278,7 +280,7 @@ class DeviceState(ViewState, rx.State):
     @guarded("engineer")
     async def renew(self):
         """A new credential, shown this once; the old one stops working."""
-        self.token = await asyncio.to_thread(devices.renew_token, actor(), self.id)
+        _, self.token = await asyncio.to_thread(devices.renew_token, actor(), self.id)
 
     @rx.event
     @guarded("engineer")
@@ -314,8 +316,14 @@ def _toggled(metrics: Sequence[str], metric: str) -> str:
 def _chart(view: telemetry.SeriesView, start: int, end: int) -> Chart:
     numbers = [(_ms(at), value) for at, value in view.points if not isinstance(value, str)]
     t0 = numbers[0][0] if numbers else 0
-    points = [[at - t0, short(value)] for at, value in numbers]
-    line = {"name": view.metric, "unit": view.unit or "", "t0": t0, "points": points}
+    times = [t0, *(at for at, _ in numbers)]
+    line = {
+        "name": view.metric,
+        "unit": view.unit or "",
+        "t0": t0,
+        "steps": [after - before for before, after in pairwise(times)],
+        "values": [short(value) for _, value in numbers],
+    }
     return Chart(view.metric, view.unit or "", [line], start, end)
 
 

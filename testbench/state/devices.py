@@ -167,8 +167,7 @@ class DevicesState(ViewState, rx.State):
             limit=PAGE,
         )
         rows = [self._row(i, device) for i, device in enumerate(found.items)]
-        if rows != self.rows:
-            self.rows = rows
+        self._show(rows=rows)
         self.now = [
             figures_now(device, row.metrics) for device, row in zip(found.items, rows, strict=True)
         ]

@@ -52,6 +52,12 @@ class ViewState(rx.State, mixin=True):
         parts = self.router.url.path.strip("/").split("/")
         return parts[index] if index < len(parts) else ""
 
+    def _show(self, **values: Any) -> None:
+        """Sets what differs: a var that is set is sent, also when it is as it was."""
+        for name, value in values.items():
+            if getattr(self, name) != value:
+                setattr(self, name, value)
+
     @asynccontextmanager
     async def _loading(self) -> AsyncGenerator[None]:
         """A refusal inside is what the page shows, with Retry; a lost login is the guard's."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import reflex as rx
 import structlog
-from reflex.state import EventHandlerSetVar, State
+from reflex.state import EventHandlerSetVar
 from reflex_base.event import EventHandler
 from reflex_base.registry import RegistrationContext
 from reflex_base.utils.format import json_dumps
@@ -27,6 +27,7 @@ from testbench.services import identity, users
 from testbench.services.users import NewUser, PasswordChange
 from testbench.state import auth
 from testbench.state.auth import AuthState, LoginState, actor, call, guarded
+from tests.state.tabs import invoke, tab, words
 
 if TYPE_CHECKING:
     from tests.conftest import Env
@@ -129,33 +130,6 @@ def guarded_handlers() -> Iterator[tuple[str, EventHandler, Role]]:
         role = getattr(handler.fn, "__testbench_role__", None)
         if role is not None:
             yield name, handler, role
-
-
-def tab(session_id: str | None, path: str = "/devices?state=offline") -> State:
-    """A tab's states, as after a handshake with this cookie."""
-    root = State(_reflex_internal_init=True)  # type: ignore[call-arg]  # Reflex's own way to make one
-    cookie = f"theme=dark; {identity.COOKIE}={session_id}" if session_id else "theme=dark"
-    headers = {"cookie": cookie, "origin": "http://bench.lab"}
-    route = path.partition("?")[0]
-    data = {"headers": headers, "pathname": route, "asPath": path, "query": {}}
-    root.router_data = root._update_router_vars(data, {})
-    return root
-
-
-async def invoke(root: State, handler: EventHandler, *args: object) -> list[Any]:
-    """Runs a handler as Reflex does; its events, without the empty updates between."""
-    state = await root.get_state(handler.state)
-    answer = handler.fn(state, *args)
-    if inspect.isasyncgen(answer):
-        return [event async for event in answer if event is not None]
-    if inspect.isawaitable(answer):
-        answer = await answer
-    assert not inspect.isgenerator(answer)
-    return [] if answer is None else [answer]
-
-
-def words(events: list[Any]) -> str:
-    return " ".join(str(event) for event in events)
 
 
 def fill(handler: EventHandler) -> list[object]:
