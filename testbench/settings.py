@@ -1,10 +1,37 @@
 """The only reader of the environment: one class, cached, every option with its default."""
 
+import json
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+
+def _listed(value: object) -> object:
+    """`a, b` or `["a", "b"]`, as it is written in the environment."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return value.replace(",", " ").split()
+
+
+def _port_ranges(value: object) -> object:
+    """`80, 8080-8090` → every port of it, each once."""
+    if not isinstance(value, str):
+        return value
+    ports: list[int] = []
+    for part in value.replace(",", " ").split():
+        first, _, last = part.partition("-")
+        if not 0 < int(first) <= int(last or first) < 65536:
+            raise ValueError("ports are 1 to 65535, ranges ascend")
+        ports += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(ports))
 
 
 class Settings(BaseSettings):
@@ -41,6 +68,15 @@ class Settings(BaseSettings):
     login_limit: str = "10/minute"
     device_login_limit: str = "20/minute"
     cors_allowed_origins: list[str] = Field(default_factory=list)
+
+    discovery_networks: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=list[Network]
+    )
+    """Networks that are probed for devices; no other address is ever called as a device."""
+    discovery_ports: Annotated[list[int], NoDecode, BeforeValidator(_port_ranges)] = [80]
+    """Ports that are probed at each address: `80, 8080-8090`."""
+    discovery_url: str | None = None
+    """A discovery service (`[{ip, mac, type, info}]`) in place of the bench's own."""
 
     retention_days: int | None = Field(default=None, gt=0)
     queue_timeout_s: float = Field(default=3600, gt=0)
