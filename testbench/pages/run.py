@@ -25,7 +25,7 @@ from testbench.components import (
     view,
 )
 from testbench.state.auth import AuthState
-from testbench.state.run import ChartView, DevicePart, RunState, VerdictRow
+from testbench.state.run import Cell, ChartView, DevicePart, RunState, VerdictRow
 
 NO_EXTRA_GAPS = 1e15
 """The service has put the gaps in; thinned points have no usual distance."""
@@ -205,12 +205,12 @@ def _grid_row(part: DevicePart) -> rx.Component:
                 rx.el.span("going on", class_name="tb-muted"),
             )
         ),
-        rx.foreach(part.verdicts, lambda cell: _cell(part, cell)),
+        rx.foreach(part.cells, lambda cell: _cell(part, cell)),
         key=part.id,
     )
 
 
-def _cell(part: DevicePart, cell: VerdictRow) -> rx.Component:
+def _cell(part: DevicePart, cell: Cell) -> rx.Component:
     here = (RunState.device == part.id) & (RunState.criterion == cell.name)
     return rx.el.td(
         rx.el.button(
@@ -222,7 +222,6 @@ def _cell(part: DevicePart, cell: VerdictRow) -> rx.Component:
             on_click=RunState.choose(part.id, cell.name),
             type="button",
             class_name="tb-cell",
-            title=cell.message,
             custom_attrs={"aria-pressed": rx.cond(here, "true", "false")},
         )
     )
@@ -251,7 +250,7 @@ def _verdicts() -> rx.Component:
             "Readings", lambda row: rx.el.span(row.samples, class_name="tb-num"), right=True,
             wide=True,
         ),
-        Column("What happened", lambda row: rx.el.span(row.message, class_name="tb-break")),
+        Column("What happened", lambda row: rx.el.div(row.message, class_name="tb-message")),
     ]  # fmt: skip
     return card(
         data_table(
@@ -264,7 +263,7 @@ def _verdicts() -> rx.Component:
 
 def _criterion(row: VerdictRow) -> rx.Component:
     return rx.el.div(
-        rx.el.span(row.name, class_name="tb-strong tb-break"),
+        rx.el.div(row.name, class_name="tb-strong tb-name"),
         rx.el.div(
             row.kind,
             rx.cond(row.severity == "warning", " · warning only", ""),
@@ -324,18 +323,23 @@ def chart_of(chart: Any, height: int = 240) -> rx.Component:
 
 
 def _timeline() -> rx.Component:
-    columns = [
-        Column("When", lambda line: moment(line.at), width="200px"),
-        Column("What", lambda line: rx.el.span(line.event, class_name="tb-strong")),
-        Column("Detail", lambda line: rx.el.span(line.detail, class_name="tb-break")),
-    ]
     return card(
-        data_table(
-            columns,
-            RunState.timeline,
-            label="Timeline",
-            key=lambda line: line.at + line.event,
-            bare=True,
+        rx.el.ol(
+            rx.foreach(
+                RunState.timeline,
+                lambda line: rx.el.li(
+                    rx.el.div(
+                        rx.el.span(line.event, class_name="tb-strong"),
+                        rx.cond(
+                            line.detail != "",
+                            rx.el.div(line.detail, class_name="tb-help tb-break"),
+                        ),
+                    ),
+                    rx.spacer(),
+                    rx.el.span(moment(line.at), class_name="tb-help"),
+                ),
+            ),
+            class_name="tb-timeline",
         ),
         title="Timeline",
         flush=True,
@@ -352,7 +356,7 @@ def _facts() -> rx.Component:
             ("Judged from", moment(known.window_start)),
             ("to", moment(known.window_end)),
             ("Ended", moment(known.ended_at)),
-            ("Took", span(known.seconds)),
+            ("Took", rx.cond(known.going, "–", span(known.seconds))),
             ("Attempt", known.attempt),
         ),
         rx.cond(

@@ -141,7 +141,7 @@ def _table() -> rx.Component:
         Column("Devices", lambda run: rx.el.span(run.devices), wide=True),
         Column("Test case", _case, wide=True),
         Column("Queued", lambda run: ago(run.queued_at), **sorted_by("queued_at")),
-        Column("Took", lambda run: span(run.seconds), right=True, wide=True),
+        Column("Took", _took, right=True, wide=True),
     ]
     return rx.fragment(
         data_table(
@@ -154,6 +154,10 @@ def _table() -> rx.Component:
         ),
         pager(RunsState.shown, RunsState.total, RunsState.first_link, RunsState.next_link),
     )
+
+
+def _took(run: RunRow) -> rx.Component:
+    return rx.cond(run.outcome != "", span(run.seconds), rx.el.span("–", class_name="tb-muted"))
 
 
 def _case(run: RunRow) -> rx.Component:

@@ -275,7 +275,7 @@ def _criterion(draft: Draft) -> rx.Component:
     )
     faulty = draft.errors.length() > 0
     sentence = rx.el.button(
-        rx.cond(faulty, rx.icon("circle-alert", size=16, color="var(--red-11)"), icon),
+        rx.cond(faulty, rx.icon("circle-alert", size=16, class_name="tb-alert"), icon),
         rx.el.span(
             rx.el.span(draft.sentence, class_name="tb-strong tb-break"),
             rx.el.span(
@@ -477,9 +477,9 @@ def _moment_field(name: str, label: str, value: Any) -> rx.Component:
 
 def _trial() -> rx.Component:
     columns = [
-        Column("Criterion", lambda row: rx.el.span(row.name, class_name="tb-strong tb-break")),
+        Column("Criterion", lambda row: rx.el.div(row.name, class_name="tb-strong tb-name")),
         Column("Verdict", _trial_verdict, width="150px"),
-        Column("What happened", lambda row: rx.el.span(row.message, class_name="tb-break")),
+        Column("What happened", lambda row: rx.el.div(row.message, class_name="tb-message")),
     ]
     return rx.el.div(
         rx.hstack(

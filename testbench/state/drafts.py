@@ -37,12 +37,18 @@ TEXTS = frozenset(
     {"name", "metric", "other_metric", "unit", "severity", "on_missing", "statistic", "kind"}
 )
 FIGURES = ("duration_s", "warmup_s", "grace_s", "sample_interval_s", "timeout_s")
+PLAIN = {
+    "Field required": "This is needed.",
+    "String should have at least 1 character": "This is needed.",
+    "Input should be a valid number": "Must be a number.",
+}
+"""What the validator says, in a person's words."""
 _ONE: TypeAdapter[Criterion] = TypeAdapter(Criterion)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A criterion being written. `texts` are what was typed; `sentence` is empty while it has none."""
+    """A criterion being written: what was typed, and the sentence it makes."""
 
     key: int
     kind: str
@@ -84,7 +90,7 @@ def refreshed(draft: Draft) -> Draft:
         sentence = _ONE.validate_python(to_document(draft)).sentence()
     except ValidationError:
         metric = values.get("metric")
-        sentence = f"{metric} …" if metric else "…"
+        sentence = f"{metric} …" if metric else f"{draft.label}: choose a metric"
     return replace(
         draft,
         sentence=sentence,
@@ -157,6 +163,6 @@ def sorted_out(
 def refusals(error: ValidationError) -> list[tuple[str, str]]:
     """pydantic's errors as pairs of path and a sentence."""
     return [
-        (where, message[:1].upper() + message[1:])
+        (where, PLAIN.get(message) or message[:1].upper() + message[1:])
         for where, message in field_errors(error.errors(include_url=False))
     ]

@@ -13,6 +13,7 @@ from testbench.services.runs import NewRun
 from testbench.services.test_cases import TestCaseView
 from testbench.state import live
 from testbench.state.auth import call, guarded
+from testbench.state.drafts import text_of
 from testbench.state.runs import options
 from testbench.state.views import ViewState
 
@@ -135,7 +136,9 @@ class NewRunState(ViewState, rx.State):
                 found = await call(environments.get, self.environment)
             except NotFound:
                 self.environment = ""
-        self.variables = [[k, str(v)] for k, v in found.variables.items()] if found else []
+        self.variables = (
+            [[k, text_of("value", v)] for k, v in found.variables.items()] if found else []
+        )
         return found
 
     def _sum_up(self, case: TestCaseView | None, environment: EnvironmentView | None) -> None:

@@ -13,9 +13,12 @@ from testbench.services.charts import Chart
 from testbench.services.runs import RunView
 from testbench.state import live
 from testbench.state.auth import call, guarded
+from testbench.state.drafts import text_of
 from testbench.state.views import ViewState
 
 OPEN_LIVE = 6
+CELLS_PER_S = 500
+"""A large grid is drawn anew less often."""
 POINTS_LIVE = 120
 WORDS = {
     "pass": "Passed",
@@ -57,13 +60,24 @@ class VerdictRow:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A verdict as the grid shows it: small, for there may be thousands."""
+
+    name: str
+    verdict: str
+    marginal: bool
+    measured: float | str | bool | None
+    unit: str
+
+
+@dataclass(frozen=True)
 class DevicePart:
     """A line of the grid."""
 
     id: str
     name: str
     outcome: str
-    verdicts: list[VerdictRow]
+    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -137,6 +151,7 @@ class RunState(ViewState, rx.State):
     charts: list[ChartView] = []
     timeline: list[Line] = []
     asking: bool = False
+    _rows: dict[str, list[VerdictRow]] = {}
     _closed: list[str] = []
     _opened: list[str] = []
     _id: str = ""
@@ -153,7 +168,8 @@ class RunState(ViewState, rx.State):
         async with self._loading():
             await self._read()
             ids = [part.id for part in self.devices]
-            live.watch(self, {"runs": {self.run.id}, "telemetry": ids}, every_s=1.0)
+            often = max(1.0, len(ids) * len(self.heads) / CELLS_PER_S)
+            live.watch(self, {"runs": {self.run.id}, "telemetry": ids}, every_s=often)
 
     @rx.event
     @guarded()
@@ -175,19 +191,25 @@ class RunState(ViewState, rx.State):
             for line in run.timeline
         ]
         self.heads = [str(criterion["name"]) for criterion in run.test_case.get("criteria", [])]
-        self.devices = [_part(part, self.heads) for part in run.devices]
+        self._rows = {str(part.device_id): _rows(part, self.heads) for part in run.devices}
+        self.devices = [_part(part, self._rows[str(part.device_id)]) for part in run.devices]
         self._select()
         await self._draw(run)
 
     def _select(self) -> None:
         """What the address names, else what decided: the first that failed of the worst device."""
         parts = {part.id: part for part in self.devices}
-        part = parts.get(self.device) or _worst(self.devices)
+        part = parts.get(self.device) or self._worst()
         if part is None:
             return
-        self.device, self.device_name, self.verdicts = part.id, part.name, part.verdicts
+        self.device, self.device_name = part.id, part.name
+        self.verdicts = self._rows[part.id]
         if self.criterion not in self.heads:
             self.criterion = ""
+
+    def _worst(self) -> DevicePart | None:
+        decided = [part for part in self.devices if _deciding(self._rows[part.id])]
+        return (decided or self.devices or [None])[0]
 
     def _is_open(self, name: str, position: int) -> bool:
         if name in self._opened:
@@ -288,22 +310,19 @@ def row_of(verdict: dict[str, Any]) -> VerdictRow:
     )
 
 
-def _part(part: runs.views.RunDeviceView, heads: list[str]) -> DevicePart:
+def _rows(part: runs.views.RunDeviceView, heads: list[str]) -> list[VerdictRow]:
     """The verdicts in the order of the test case; before there is any, each is unset."""
     found = {verdict["name"]: row_of(verdict) for verdict in part.criteria}
     names = heads if found or not part.outcome else []
     blank = {"verdict": "unset", "message": ""}
+    return [found.get(name) or row_of({"name": name, **blank}) for name in names]
+
+
+def _part(part: runs.views.RunDeviceView, rows: list[VerdictRow]) -> DevicePart:
+    cells = [Cell(row.name, row.verdict, row.marginal, row.measured, row.unit) for row in rows]
     return DevicePart(
-        id=str(part.device_id),
-        name=part.name,
-        outcome=part.outcome or "",
-        verdicts=[found.get(name) or row_of({"name": name, **blank}) for name in names],
+        id=str(part.device_id), name=part.name, outcome=part.outcome or "", cells=cells
     )
-
-
-def _worst(parts: list[DevicePart]) -> DevicePart | None:
-    decided = [part for part in parts if _deciding(part.verdicts)]
-    return (decided or parts or [None])[0]
 
 
 def _deciding(verdicts: list[VerdictRow]) -> str:
@@ -341,7 +360,7 @@ def _facts(run: RunView) -> RunFacts:
         case_id=str(case.get("id", "")),
         case=f"{case.get('name', '')} · revision {case.get('revision', '')}",
         environment=str(environment.get("name", "")),
-        variables=[[k, str(v)] for k, v in environment.get("variables", {}).items()],
+        variables=[[k, text_of("value", v)] for k, v in environment.get("variables", {}).items()],
         attempt=run.attempt,
         message=run.message or "",
         grafana_url=run.grafana_url or "",
