@@ -17,6 +17,7 @@ from testbench.domain.errors import BenchError, Conflict, FieldErrors, Invalid
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 _REQUEST_PARTS = ("body", "query", "path", "header")
+_PLAIN = frozenset({"bool", "int", "float", "str"})
 _KINDS = frozenset(kind.model_fields["kind"].default for kind in get_args(get_args(Criterion)[0]))
 
 
@@ -83,13 +84,15 @@ def path_of(loc: tuple[int | str, ...]) -> str:
     parts = list(loc)
     if parts and parts[0] in _REQUEST_PARTS:
         parts = parts[1:]
-    kept = [str(part) for i, part in enumerate(parts) if not _is_kind(parts, i)]
-    return ".".join(kept)
+    return ".".join(str(part) for i, part in enumerate(parts) if not _is_tag(parts, i))
 
 
-def _is_kind(parts: list[int | str], i: int) -> bool:
-    """pydantic puts a criterion's kind after its index; nothing follows in the document's path."""
-    return i > 1 and parts[i - 2] == "criteria" and parts[i] in _KINDS
+def _is_tag(parts: list[int | str], i: int) -> bool:
+    """pydantic names the member of a union that it tried; the document has no such field."""
+    part = str(parts[i])
+    if i > 1 and parts[i - 2] == "criteria" and part in _KINDS:
+        return True
+    return "[" in part or (0 < i == len(parts) - 1 and part in _PLAIN)
 
 
 def install(app: FastAPI) -> None:
@@ -101,8 +104,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
-        errors = [(path_of(tuple(e["loc"])), str(e["msg"])) for e in error.errors()]
-        return of(request, Invalid("The request does not fit.", errors=errors))
+        found: dict[str, str] = {}
+        for e in error.errors():
+            message = str(e["msg"]).removeprefix("Value error, ")
+            found.setdefault(path_of(tuple(e["loc"])), message)
+        return of(request, Invalid("The request does not fit.", errors=list(found.items())))
 
     @app.exception_handler(DataError)
     @app.exception_handler(psycopg.DataError)
