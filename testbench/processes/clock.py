@@ -28,6 +28,7 @@ class Clock:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._jobs: queue.Jobs | None = None
+        self._waits = False
 
     def run(self) -> None:
         """Stand by, lead, and stand by again when the leadership was lost."""
@@ -42,7 +43,11 @@ class Clock:
         with db.connect() as connection:
             connection.autocommit = True
             if not self._elected(connection):
+                if not self._waits:
+                    log.info("clock_stands_by")
+                self._waits = True
                 return
+            self._waits = False
             connection.execute(f"LISTEN {db.DUE_CHANNEL}")
             log.info("clock_leads")
             over = threading.Event()

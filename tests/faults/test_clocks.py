@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from testbench.launcher.instance import Instance
 from tests.faults.stage import Stage
@@ -11,23 +12,18 @@ from tests.services import ROOT, TESTBENCH, wait_until
 
 
 @contextmanager
-def standby(stage: Stage) -> Iterator[None]:
-    """A second clock beside the bench's own."""
+def standby(stage: Stage) -> Iterator[Path]:
+    """A second clock beside the bench's own; the file of what it says."""
     env = stage.bench.env | Instance.at(stage.bench.folder).state()["env"]
     env |= {"PGAPPNAME": "testbench standby"}
-    with (stage.bench.folder / "standby.out").open("wb") as out:
+    said = stage.bench.folder / "standby.out"
+    with said.open("wb") as out:
         clock = subprocess.Popen((*TESTBENCH, "clock"), cwd=ROOT, env=env, stdout=out, stderr=out)
     try:
-        yield
+        yield said
     finally:
         clock.send_signal(signal.SIGTERM)
         assert clock.wait(10) == 0
-
-
-def connected(stage: Stage, name: str) -> bool:
-    """True once the process speaks to the database."""
-    query = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
-    return stage.db.execute(query, (f"testbench {name}",)).fetchone() is not None
 
 
 def test_a_killed_clock_is_started_again_and_sends_what_is_due(stage: Stage) -> None:
@@ -42,8 +38,8 @@ def test_a_killed_clock_is_started_again_and_sends_what_is_due(stage: Stage) -> 
 def test_a_clock_that_stands_by_takes_over_within_seconds(stage: Stage) -> None:
     device, case = stage.devices[0], stage.case()
     wait_until(lambda: stage.leader() == "clock", 10)
-    with standby(stage), stage.reporting(device):
-        wait_until(lambda: connected(stage, "standby"), 10)
+    with standby(stage) as said, stage.reporting(device):
+        wait_until(lambda: b"clock_stands_by" in said.read_bytes(), 20)
         assert stage.leader() == "clock"
         run = stage.start(case, device)
         stage.kill("clock")
