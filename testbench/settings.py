@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +12,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Network = IPv4Network | IPv6Network
 
 
-def _listed(value: object) -> object:
-    """`a, b` or `["a", "b"]`, as it is written in the environment."""
+def _networks(value: object) -> object:
+    """`a, b` or `["a", "b"]`, as it is written in the environment; `192.168.1.5/24` is meant."""
     if not isinstance(value, str):
         return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return value.replace(",", " ").split()
+    texts = json.loads(value) if value.lstrip().startswith("[") else value.replace(",", " ").split()
+    return [ip_network(text, strict=False) for text in texts]
 
 
 def _port_ranges(value: object) -> object:
@@ -69,7 +68,7 @@ class Settings(BaseSettings):
     device_login_limit: str = "20/minute"
     cors_allowed_origins: list[str] = Field(default_factory=list)
 
-    discovery_networks: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+    discovery_networks: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
         default_factory=list[Network]
     )
     """Networks that are probed for devices; no other address is ever called as a device."""

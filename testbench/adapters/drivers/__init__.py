@@ -1,0 +1,1 @@
+"""Drivers: each speaks to one kind of device."""

@@ -1,0 +1,158 @@
+"""AxeOS (ESP-Miner) devices: JSON over HTTP, logs over a WebSocket, each call within bounds."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import httpx
+import msgspec
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from testbench.adapters import addresses
+from testbench.adapters.addresses import Network
+from testbench.adapters.drivers.base import DeviceFailed, said
+from testbench.domain.lines import LineJoiner
+from testbench.settings import settings
+
+HTTP_PORT = 80
+CONNECT_S = 2.0
+INFO_S = 4.0
+CHANGE_S = 10.0
+PING_S = 20.0
+MAX_BODY = 1024 * 1024
+MAX_CHUNK = 64 * 1024
+CHUNKS_AHEAD = 16
+
+# A device has a handful of sockets, and after a restart an open one would be a dead end: each
+# request has its own. No compression: a body is as long as it is.
+_HEADERS = {"Connection": "close", "Accept-Encoding": "identity", "User-Agent": "testbench"}
+
+_decode = msgspec.json.Decoder().decode
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    # Devices speak plain HTTP; a context of our own spares loading the system's certificates.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def client() -> httpx.AsyncClient:
+    """A client for any number of devices: no redirects, no proxies, no cookies kept open."""
+    return httpx.AsyncClient(
+        headers=_HEADERS,
+        follow_redirects=False,
+        trust_env=False,
+        verify=_tls(),
+        timeout=httpx.Timeout(INFO_S, connect=CONNECT_S),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+    )
+
+
+class Axeos:
+    """The device at `address` (`host` or `host:port`), in one of `networks` only."""
+
+    def __init__(
+        self,
+        address: str,
+        http: httpx.AsyncClient,
+        networks: Sequence[Network] | None = None,
+        *,
+        info_s: float = INFO_S,
+    ) -> None:
+        self._address = address
+        self._http = http
+        self._networks = settings().discovery_networks if networks is None else networks
+        self._info_s = info_s
+
+    async def info(self) -> dict[str, Any]:
+        """`GET /api/system/info`, decoded; DeviceFailed unless it is a JSON object."""
+        body = await self._ask("GET", "/api/system/info", self._info_s)
+        try:
+            found = _decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise DeviceFailed("The device's answer is not valid JSON.", 200) from error
+        if not isinstance(found, dict):
+            raise DeviceFailed("The device's answer is not a JSON object.", 200)
+        return found
+
+    async def configure(self, changes: Mapping[str, Any]) -> None:
+        """`PATCH /api/system`: 200 with an empty body, also for what it ignores."""
+        body = msgspec.json.encode(dict(changes))
+        await self._ask("PATCH", "/api/system", CHANGE_S, body)
+
+    async def restart(self) -> None:
+        """`POST /api/system/restart`: answers text until 2.12, JSON from 2.13; about 1 s away."""
+        await self._ask("POST", "/api/system/restart", CHANGE_S)
+
+    async def logs(self) -> AsyncIterator[str]:
+        """`ws://…/api/ws`: raw chunks of up to 4,096 bytes, joined into lines."""
+        lines = LineJoiner()
+        pinned = await addresses.allowed_soon(self._address, self._networks)
+        try:
+            async with _Logs(f"ws://{pinned.netloc(HTTP_PORT)}/api/ws") as socket:
+                while True:
+                    # Undecoded: a chunk may end within a character.
+                    for line in lines.feed(await socket.recv(decode=False)):
+                        yield line
+        except InvalidStatus as error:
+            response = error.response
+            text = (response.body or b"").decode("utf-8", "replace")
+            raise said(response.status_code, text) from error
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise DeviceFailed("The device's log was cut off.") from error
+
+    async def _ask(self, method: str, path: str, seconds: float, body: bytes = b"") -> bytes:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchange(method, path, body)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise DeviceFailed(f"The device did not answer within {seconds:g} s.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise DeviceFailed(f"The device does not answer ({type(error).__name__}).") from error
+
+    async def _exchange(self, method: str, path: str, body: bytes) -> bytes:
+        pinned = await addresses.allowed_soon(self._address, self._networks)
+        url = f"http://{pinned.netloc(HTTP_PORT)}{path}"
+        headers = {"Content-Type": "application/json"} if body else {}
+        async with self._http.stream(method, url, content=body, headers=headers) as answer:
+            content = await _read(answer)
+        if answer.status_code != 200:
+            raise said(answer.status_code, content.decode("utf-8", "replace"))
+        return content
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    """The body as it was sent, at most 1 MiB."""
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise DeviceFailed("The device's answer is compressed.", answer.status_code)
+    content = bytearray()
+    async for chunk in answer.aiter_raw():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise DeviceFailed("The device's answer is larger than 1 MiB.", answer.status_code)
+    return bytes(content)
+
+
+class _Logs(connect):
+    """A log's connection: it follows no redirect and uses no proxy."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            url,
+            proxy=None,
+            compression=None,
+            max_size=MAX_CHUNK,
+            max_queue=CHUNKS_AHEAD,
+            open_timeout=INFO_S,
+            close_timeout=CONNECT_S,
+            ping_interval=PING_S,
+            ping_timeout=PING_S,
+            user_agent_header="testbench",
+        )
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """A redirect is an answer like any other that is not 101."""
+        return exc
