@@ -1,61 +1,60 @@
-"""The demo fleet: seeded once, then kept talking to the bench over HTTP like any other device."""
+"""The demo fleet: seeded once, then kept talking to the bench over HTTP like any other device.
+
+The process that talks knows only the devices' credentials and imports next to nothing.
+"""
 
 import hashlib
+import http.client
+import json
 import signal
 import threading
 import time
+from urllib.parse import urlsplit
 
-import httpx
-import structlog
-
-from testbench.adapters import db
-from testbench.domain.errors import BenchError
-from testbench.domain.simulation import FLEET, Profile, measure
-from testbench.services import demo
+from testbench.domain.simulation import FLEET, measure
+from testbench.launcher.instance import Instance
 from testbench.settings import settings
 
 EVERY_S = 1.0
 TIMEOUT_S = 5.0
+TOKENS = "demo"
 UNAUTHORIZED = 401
-log = structlog.get_logger()
 
 
 def seed() -> None:
-    """Make the demo once for each database: what a person removed is not made again."""
+    """Make the demo once for each database, and its devices' credentials anew at each start.
+
+    What a person removed is not made again.
+    """
+    from testbench.adapters import db
+    from testbench.services import demo
+
+    instance = Instance.at(settings().testbench_data)
     database = hashlib.sha256((settings().database_url or "").encode()).hexdigest()[:12]
-    made = settings().testbench_data / f"demo-{database}"
-    if made.exists():
-        return
+    made = instance.folder / f"demo-{database}"
     with db.transaction() as tx:
-        demo.seed(tx)
+        if not made.exists():
+            demo.seed(tx)
+        tokens = demo.renew_tokens(tx)
     made.touch()
+    instance.hand_over(TOKENS, tokens)
 
 
-class Fleet:
-    """The demo devices that are still there, each with its credential."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S)
-        self._tokens: dict[str, str] = {}
-
-    def speak(self) -> None:
-        """One message of each device; a refused credential is renewed before the next."""
-        now = time.time()
-        for profile in FLEET:
-            if profile.name in self._tokens:
-                self._post(profile, now)
-        if len(self._tokens) < len(FLEET):
-            with db.transaction() as tx:
-                self._tokens |= demo.renew_tokens(tx, set(self._tokens))
-
-    def _post(self, profile: Profile, now: float) -> None:
-        answer = self._client.post(
-            "/api/telemetry",
-            headers={"Authorization": f"Bearer {self._tokens[profile.name]}"},
-            json={"ts": int(now * 1000), "values": measure(profile, now)},
-        )
-        if answer.status_code == UNAUTHORIZED:
-            del self._tokens[profile.name]
+def speak(url: str, tokens: dict[str, str]) -> None:
+    """One message of each device; one whose credential is refused falls silent."""
+    parts = urlsplit(url)
+    now = time.time()
+    for profile in FLEET:
+        token = tokens.get(profile.name)
+        if token is None:
+            continue
+        bench = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+        body = json.dumps({"ts": int(now * 1000), "values": measure(profile, now)})
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        bench.request("POST", "/api/telemetry", body, headers)
+        if bench.getresponse().status == UNAUTHORIZED:
+            del tokens[profile.name]
+        bench.close()
 
 
 def main() -> None:
@@ -63,13 +62,9 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    fleet = Fleet(settings().public_url)
+    tokens = Instance(settings().testbench_data).handed_over(TOKENS)
     while not stop.wait(EVERY_S - time.time() % EVERY_S):
         try:
-            fleet.speak()
-        except (httpx.HTTPError, BenchError) as error:
-            log.info("demo_waits", error=type(error).__name__)
-        except Exception as error:
-            if not db.is_outage(error):
-                raise
-            log.info("demo_waits", error=type(error).__name__)
+            speak(f"http://127.0.0.1:{settings().port}", tokens)
+        except OSError:
+            continue  # the web process is not there yet, or comes back in a moment

@@ -74,6 +74,14 @@ class Instance:
         fresh = {name: value, f"tell_{name}": True}
         self._write("secrets.json", self._read("secrets.json") | fresh)
 
+    def hand_over(self, name: str, content: dict[str, Any]) -> None:
+        """Leaves secrets for a process of this instance, in a file of its own."""
+        self._write(f"{name}.json", content)
+
+    def handed_over(self, name: str) -> dict[str, Any]:
+        """What `hand_over` left; empty where nothing was."""
+        return self._read(f"{name}.json")
+
     def to_tell(self, name: str) -> str | None:
         """A secret that was kept and never told: it is from now on."""
         kept = self._read("secrets.json")

@@ -233,11 +233,9 @@ def _date_events(tx: Tx, run: Run, ended: datetime) -> None:
         tx.session.add(RunEvent(run_id=run.id, at=moment or ended, event=event, detail="demo"))
 
 
-def renew_tokens(tx: Tx, known: set[str]) -> dict[str, str]:
-    """New credentials of the demo devices not yet known, by name; none for what was removed."""
-    wanted = select(Device).where(
-        col(Device.demo), col(Device.removed_at).is_(None), col(Device.name).not_in(known)
-    )
+def renew_tokens(tx: Tx) -> dict[str, str]:
+    """New credentials of the demo devices that are still there, by name."""
+    wanted = select(Device).where(col(Device.demo), col(Device.removed_at).is_(None))
     tokens: dict[str, str] = {}
     for device in tx.session.scalars(wanted.with_for_update()):
         tokens[device.name] = new_token("tbd")
