@@ -24,7 +24,7 @@ import pytest
 from testbench.launcher import private
 from testbench.launcher.instance import PORTS, is_free
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 UP_S = 180.0
 """With the first build of the front end."""
 
