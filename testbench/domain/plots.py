@@ -115,8 +115,12 @@ def plot(
     verdict: Verdict | None = None,
     sample_interval_s: float | None = None,
     max_points: int = MAX_POINTS,
+    until: int | None = None,
 ) -> Plot:
-    """The drawing of one resolved criterion over one device's readings of `window`."""
+    """The drawing of one resolved criterion over one device's readings of `window`.
+
+    `until`: now, in ms, while the window is not over; what is yet to come is no silence.
+    """
     samples = criterion.samples(series, window)
     curve = CURVES.get(criterion.kind, _raw)(criterion, samples, window)
     measured = verdict.measured if verdict and curve.level else None
@@ -130,7 +134,7 @@ def plot(
         high=curve.high,
         measured=measured if isinstance(measured, float) else None,
         marks=_marks(curve, verdict),
-        silences=_silences(criterion, samples, window),
+        silences=_silences(criterion, samples, window.start, min(window.end, until or window.end)),
     )
 
 
@@ -257,12 +261,12 @@ def _marks(curve: _Curve, verdict: Verdict | None) -> list[tuple[int, float]]:
     return [(int(curve.ts[near]), float(curve.values[near]))]
 
 
-def _silences(criterion: BaseCriterion, samples: Series, window: Window) -> list[tuple[int, int]]:
-    if not isinstance(criterion, Coverage):
+def _silences(
+    criterion: BaseCriterion, samples: Series, start: int, end: int
+) -> list[tuple[int, int]]:
+    limit = number(criterion.max_gap_s) if isinstance(criterion, Coverage) else None
+    if limit is None or end <= start:
         return []
-    limit = number(criterion.max_gap_s)
-    edges = np.concatenate(([window.start], samples.ts, [window.end]))
-    if limit is None:
-        return []
+    edges = np.concatenate(([start], samples.ts[samples.ts <= end], [end]))
     long = np.flatnonzero(np.diff(edges) / MS_PER_S > limit)[:MAX_MARKS]
     return [(int(edges[i]), int(edges[i + 1])) for i in long.tolist()]

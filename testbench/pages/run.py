@@ -182,7 +182,7 @@ def _grid() -> rx.Component:
                     )
                 ),
                 rx.el.tbody(rx.foreach(RunState.devices, _grid_row)),
-                class_name="tb-table",
+                class_name="tb-table tb-grid",
                 aria_label="Verdicts by device and criterion",
             ),
             style={"overflowX": "auto", "maxHeight": "420px"},
@@ -273,7 +273,10 @@ def _criterion(row: VerdictRow) -> rx.Component:
 
 
 def _charts() -> rx.Component:
-    return rx.vstack(rx.foreach(RunState.charts, _chart), spacing="3", width="100%")
+    return rx.el.div(
+        rx.foreach(RunState.charts, _chart),
+        class_name=rx.cond(RunState.run.going, "tb-charts", "tb-stack"),
+    )
 
 
 def _chart(chart: ChartView) -> rx.Component:
@@ -295,8 +298,6 @@ def _chart(chart: ChartView) -> rx.Component:
             rx.el.div(chart_of(chart), class_name="tb-card-body"),
         ),
         class_name="tb-card",
-        width="100%",
-        style={"width": "100%"},
         key=chart.name,
     )
 
@@ -335,7 +336,6 @@ def _timeline() -> rx.Component:
                             rx.el.div(line.detail, class_name="tb-help tb-break"),
                         ),
                     ),
-                    rx.spacer(),
                     rx.el.span(moment(line.at), class_name="tb-help"),
                 ),
             ),

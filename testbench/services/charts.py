@@ -65,7 +65,8 @@ def _of_part(
     tx: Tx, spec: TestCaseSpec, part: RunDevice, window: Window, max_points: int
 ) -> list[Chart]:
     verdicts = [Verdict.model_validate(stored) for stored in part.criteria]
-    return of_spec(tx, spec, (part.device_id, part.name), window, verdicts, max_points)
+    device = (part.device_id, part.name)
+    return of_spec(tx, spec, device, window, verdicts, max_points, until=ms(tx.now))
 
 
 def of_spec(
@@ -75,6 +76,7 @@ def of_spec(
     window: Window,
     verdicts: list[Verdict],
     max_points: int = MAX_POINTS,
+    until: int | None = None,
 ) -> list[Chart]:
     """A chart for each criterion of a resolved document over a device (id, name)'s readings."""
     metrics = sorted(metrics_needed(spec))
@@ -94,6 +96,7 @@ def of_spec(
                 found.get(criterion.name),
                 spec.sample_interval_s,
                 max_points,
+                until,
             ),
         )
         for criterion in spec.criteria

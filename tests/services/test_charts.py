@@ -100,3 +100,12 @@ def test_a_device_of_another_run_has_no_chart() -> None:
 
     with pytest.raises(NotFound):
         db.run(lambda tx: charts.of_run(tx, BENCH, run.id, new_id()))
+
+
+def test_what_is_yet_to_come_is_no_silence() -> None:
+    device = made_runs.online_device()
+    gaps = {"kind": "coverage", "name": "gaps", "metric": "temp", "max_gap_s": 30.0}
+    run = made_runs.started(made_runs.case(gaps, duration_s=600.0).id, [device.id])
+    made_runs.step(run.id)
+
+    assert of(run)["gaps"].plot.silences == []

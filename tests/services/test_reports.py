@@ -171,3 +171,13 @@ def test_file_names_say_which_run_it_is_and_nothing_a_shell_or_header_minds() ->
 def test_an_unknown_run_has_no_report() -> None:
     with pytest.raises(NotFound):
         db.run(lambda tx: reports.report(tx, BENCH, new_id(), "json"))
+
+
+def test_html_draws_readings_at_the_end_of_all_numbers() -> None:
+    device = made_runs.online_device()
+    run = made_runs.judged(made_runs.case().id, {device.id: {"temp": [1e308, -1e308, 0.0]}})
+
+    page = Page(content(run, "html"))
+
+    assert page.tags["svg"] == 1
+    assert "nan" not in content(run, "html").lower().partition("<svg")[2].partition("</svg>")[0]

@@ -1,5 +1,6 @@
 """A criterion's chart as inline SVG: band, curve with its gaps, violations, axes with units."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
@@ -7,8 +8,10 @@ from html import escape
 from testbench.domain.plots import Plot
 
 WIDTH, HEIGHT = 720, 200
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 26
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 16, 26
 TICKS = 4
+HUGE = 1e300
+"""Beyond it the difference of two numbers may be none."""
 
 
 class _Scale:
@@ -17,6 +20,7 @@ class _Scale:
     def __init__(self, plot: Plot) -> None:
         values = [value for _, value in plot.points if value is not None]
         values += [value for value in (plot.low, plot.high, plot.measured) if value is not None]
+        values = [max(-HUGE, min(value, HUGE)) for value in values]
         least, most = min(values, default=0.0), max(values, default=1.0)
         room = (most - least) * 0.08 or abs(most) * 0.05 or 1.0
         self.least, self.most = least - room, most + room
@@ -53,13 +57,21 @@ def _band(plot: Plot, scale: _Scale) -> str:
         return ""
     top = TOP if plot.high is None else scale.y(plot.high)
     bottom = HEIGHT - BOTTOM if plot.low is None else scale.y(plot.low)
-    lines = "".join(
-        f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-        for y in (scale.y(limit) for limit in (plot.low, plot.high) if limit is not None)
-    )
+    limits = (("low", plot.low, -4), ("high", plot.high, 12))
+    lines = "".join(_limit(scale, *limit) for limit in limits)
     width = WIDTH - LEFT - RIGHT
     band = f'<rect class="band" x="{LEFT}" y="{top}" width="{width}" height="{bottom - top:.1f}"/>'
     return band + lines
+
+
+def _limit(scale: _Scale, word: str, limit: float | None, shift: int) -> str:
+    if limit is None:
+        return ""
+    y = scale.y(limit)
+    return (
+        f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
+        f'<text x="{LEFT + 4}" y="{y + shift:.1f}">{word} {limit:.6g}</text>'
+    )
 
 
 def _silences(plot: Plot, scale: _Scale) -> str:
@@ -105,11 +117,22 @@ def _axes(plot: Plot, scale: _Scale) -> str:
         parts.append(
             f'<text x="{scale.x(ts)}" y="{HEIGHT - 8}" text-anchor="{anchor}">{_clock(ts)}</text>'
         )
-        value = scale.least + (scale.most - scale.least) * i / TICKS
+    for value in _round_values(scale.least, scale.most):
         y = scale.y(value)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
-    return "".join(parts)
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
+    unit = escape(plot.unit or "")
+    return "".join(parts) + f'<text x="{LEFT - 6}" y="{TOP}" text-anchor="end">{unit}</text>'
+
+
+def _round_values(least: float, most: float) -> Iterator[float]:
+    """Every 1, 2 or 5 times a power of ten, about as many as there are ticks."""
+    rough = (most - least) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first = math.ceil(least / step)
+    for i in range(first, math.floor(most / step) + 1):
+        yield i * step
 
 
 def _clock(ts: int) -> str:

@@ -21,7 +21,8 @@ STYLE = """
 :root{color-scheme:light}
 body{font:14px/1.5 system-ui,sans-serif;color:#1c2024;max-width:60rem}
 body{margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:0}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}
+h3{font-size:1rem;margin:1.25rem 0 .25rem}
 p{margin:.25rem 0}.muted{color:#60646c}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #d9d9e0;vertical-align:top}
@@ -145,11 +146,10 @@ def _figure_text(value: Any, unit: str | None = None) -> str:
 
 def _figure(chart: Chart) -> str:
     verdict = chart.verdict.verdict if chart.verdict else None
-    unit = f" · {escape(chart.plot.unit)}" if chart.plot.unit else ""
     return (
         f"<figure><figcaption><strong>{escape(chart.criterion)}</strong> on "
         f"{escape(chart.device)} {_tag(verdict)}<br>"
-        f'<span class="muted">{escape(chart.sentence)}{unit}</span></figcaption>'
+        f'<span class="muted">{escape(chart.sentence)}</span></figcaption>'
         f"{svg(chart.plot)}</figure>"
     )
 
