@@ -298,9 +298,9 @@ def _shown(key: str) -> str:
 
 # --- what was lost upstream ---------------------------------------------------------------------
 
-REORDER_SPAN = 1000
+REORDER_SPAN = 10_000
 """A number that far below the highest is a restarted counter, not a late message."""
-MAX_GAPS = 100
+MAX_GAPS = 1000
 
 
 class Heard(NamedTuple):
@@ -318,7 +318,7 @@ def follow(heard: Heard, seqs: Iterable[int]) -> Heard:
     """Take in the sequence numbers of one batch, as they came.
 
     A hole counts as missing until its messages come late. A repeat changes nothing. A number
-    1,000 or more below the highest is a counter that began anew.
+    10,000 or more below the highest is a counter that began anew.
     """
     for seq in seqs:
         heard = _follow_one(heard, seq)

@@ -172,7 +172,6 @@ class Collector:
         if code.is_failure:
             log.error("broker_refused", reason=str(code))
             return
-        log.info("broker_connected", name=self.name)
         client.subscribe(mqtt.SHARED_TOPIC, qos=1)
 
     def _subscribed(
@@ -180,6 +179,8 @@ class Collector:
     ) -> None:
         if any(code.is_failure for code in codes):
             log.error("subscription_refused", topic=mqtt.SHARED_TOPIC)
+        else:
+            log.info("collector_listens", name=self.name)
 
     def _disconnected(
         self, _client: Client, _data: object, _flags: object, code: ReasonCode, _props: object
@@ -225,6 +226,11 @@ def device_of(topic: str) -> uuid.UUID:
     return device_id if topic == mqtt.topic_of(device_id) else NOBODY
 
 
+def name_of(number: int) -> str:
+    """The name of this machine's collector with that number."""
+    return f"collector-{socket.gethostname()}-{number}"
+
+
 def slot(folder: Path) -> tuple[str, int]:
     """A name that no other collector of this machine has now, and the lock that says so.
 
@@ -239,7 +245,7 @@ def slot(folder: Path) -> tuple[str, int]:
         except BlockingIOError:
             os.close(lock)
             continue
-        return f"collector-{socket.gethostname()}-{number}", lock
+        return name_of(number), lock
     raise RuntimeError("a thousand collectors run on this machine")
 
 

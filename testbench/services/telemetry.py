@@ -283,18 +283,18 @@ _LOCK_PRESENCE = """
 SELECT device_id, online, seq, missing, gaps FROM presence
 WHERE device_id = ANY(%s) ORDER BY device_id FOR UPDATE
 """
+_NEW_PRESENCE = """
+INSERT INTO presence (device_id, last_seen, online, missing, gaps, clock_off_ms)
+SELECT id, %s, false, 0, '[]', 0 FROM unnest(%s::uuid[]) AS id ORDER BY id
+ON CONFLICT (device_id) DO NOTHING
+"""
 _WRITE_PRESENCE = """
-INSERT INTO presence AS p (device_id, last_seen, online, seq, missing, gaps, clock_off_ms)
-SELECT device_id, %s, true, seq, missing, gaps, coalesce(clock_off_ms, 0)
+UPDATE presence p SET last_seen = greatest(p.last_seen, %s), online = true,
+    seq = w.seq, missing = w.missing, gaps = w.gaps,
+    clock_off_ms = coalesce(w.clock_off_ms, p.clock_off_ms)
 FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::jsonb[], %s::bigint[])
     AS w (device_id, seq, missing, gaps, clock_off_ms)
-ORDER BY device_id
-ON CONFLICT (device_id) DO UPDATE SET
-    last_seen = greatest(p.last_seen, EXCLUDED.last_seen), online = true,
-    seq = EXCLUDED.seq, missing = EXCLUDED.missing, gaps = EXCLUDED.gaps,
-    clock_off_ms = coalesce(
-        (SELECT w.clock_off_ms FROM unnest(%s::uuid[], %s::bigint[]) AS w (id, clock_off_ms)
-         WHERE w.id = p.device_id), p.clock_off_ms)
+WHERE p.device_id = w.device_id
 """
 
 
@@ -303,15 +303,9 @@ def _note_presence(tx: Tx, heard: Mapping[uuid.UUID, _Heard], now: datetime) -> 
     due = sorted(id for id, news in heard.items() if _is_due(id, news, moment))
     if not due:
         return
+    before = _lock_presence(tx, due, now)
     cursor = tx.cursor()
-    rows = cursor.execute(_LOCK_PRESENCE, (due,)).fetchall()
-    before = {
-        id: (online, Heard(seq, missing, tuple((a, b) for a, b in gaps)))
-        for id, online, seq, missing, gaps in rows
-    }
-    after = [
-        telemetry.follow(before[id][1] if id in before else Heard(), heard[id].seqs) for id in due
-    ]
+    after = [telemetry.follow(before[id][1], heard[id].seqs) for id in due]
     clocks = [heard[id].clock_off_ms for id in due]
     cursor.execute(
         _WRITE_PRESENCE,
@@ -322,14 +316,27 @@ def _note_presence(tx: Tx, heard: Mapping[uuid.UUID, _Heard], now: datetime) -> 
             [state.missing for state in after],
             [Jsonb(state.gaps) for state in after],
             clocks,
-            due,
-            clocks,
         ),
     )
     for id in due:
-        if id not in before or not before[id][0]:
+        if not before[id][0]:
             tx.emit("devices", id)
     tx.after_commit(partial(_remember_presence, due, heard, moment))
+
+
+def _lock_presence(
+    tx: Tx, ids: list[uuid.UUID], now: datetime
+) -> dict[uuid.UUID, tuple[bool, Heard]]:
+    """What is known of each, held against other processes; a new device gets its row."""
+    cursor = tx.cursor()
+    rows = cursor.execute(_LOCK_PRESENCE, (ids,)).fetchall()
+    if len(rows) < len(ids):
+        cursor.execute(_NEW_PRESENCE, (now, ids))
+        rows = cursor.execute(_LOCK_PRESENCE, (ids,)).fetchall()
+    return {
+        id: (online, Heard(seq, missing, tuple((a, b) for a, b in gaps)))
+        for id, online, seq, missing, gaps in rows
+    }
 
 
 def _is_due(device_id: uuid.UUID, news: _Heard, moment: float) -> bool:
