@@ -137,7 +137,7 @@ def environment() -> rx.Component:
     """The page of one."""
     return shell(
         view(EnvironmentState, form_skeleton(), _form()),
-        unsaved(EnvironmentState.changed),
+        unsaved(EnvironmentState.changed & (AuthState.role != "viewer")),
         title=EnvironmentState.title,
         active="/environments",
         crumbs=[("Environments", "/environments")],
@@ -166,59 +166,67 @@ def _bound(name: str) -> dict[str, Any]:
 
 
 def _form() -> rx.Component:
-    return rx.el.div(
-        card(
-            rx.el.table(
-                rx.el.thead(
-                    rx.el.tr(
-                        rx.el.th("Name", scope="col"),
-                        rx.el.th("Value", scope="col"),
-                        rx.el.th(rx.el.span("Actions", class_name="tb-hidden"), scope="col"),
-                    )
-                ),
-                rx.el.tbody(rx.foreach(EnvironmentState.variables, _variable)),
-                class_name="tb-table",
-                aria_label="Variables",
+    what = card(
+        rx.vstack(
+            text_field("name", "Name", max_length=200, **_bound("name")),
+            area_field("description", "Description (optional)", rows="2", **_bound("description")),
+            spacing="4",
+            width="100%",
+            align="stretch",
+        ),
+        title="Environment",
+        width="100%",
+    )
+    how = card(
+        rx.vstack(
+            select_field(
+                "runner",
+                "Runs are done by",
+                RUNNERS,
+                help="An external runner takes its jobs from RabbitMQ and calls back.",
+                **_bound("runner"),
             ),
-            rx.el.p(
-                "A criterion uses a variable as {{name}}. Numbers stay numbers; "
-                "text may stand in quotes.",
-                class_name="tb-help",
-                padding="10px 14px",
-            ),
-            title="Variables",
-            actions=[
-                rx.button(
-                    rx.icon("plus", size=14),
-                    "Add a variable",
-                    size="1",
-                    variant="soft",
-                    on_click=EnvironmentState.add,
+            tag_field("tags", "Tags (optional)", **_bound("tags")),
+            spacing="4",
+            width="100%",
+            align="stretch",
+        ),
+        title="How it runs",
+    )
+    return rx.el.div(rx.vstack(what, _table(), spacing="4", width="100%"), how, class_name="tb-two")
+
+
+def _table() -> rx.Component:
+    add = rx.button(
+        rx.icon("plus", size=14),
+        "Add a variable",
+        size="1",
+        variant="soft",
+        on_click=EnvironmentState.add,
+    )
+    return card(
+        rx.el.table(
+            rx.el.thead(
+                rx.el.tr(
+                    rx.el.th("Name", scope="col"),
+                    rx.el.th("Value", scope="col"),
+                    rx.el.th(rx.el.span("Actions", class_name="tb-hidden"), scope="col"),
                 )
-            ],
-            flush=True,
-        ),
-        card(
-            rx.vstack(
-                text_field("name", "Name", max_length=200, **_bound("name")),
-                area_field(
-                    "description", "Description (optional)", rows="2", **_bound("description")
-                ),
-                tag_field("tags", "Tags (optional)", **_bound("tags")),
-                select_field(
-                    "runner",
-                    "Runs are done by",
-                    RUNNERS,
-                    help="An external runner takes its jobs from RabbitMQ and calls back.",
-                    **_bound("runner"),
-                ),
-                spacing="4",
-                width="100%",
-                align="stretch",
             ),
-            title="Environment",
+            rx.el.tbody(rx.foreach(EnvironmentState.variables, _variable)),
+            class_name="tb-table",
+            aria_label="Variables",
         ),
-        class_name="tb-two",
+        rx.el.p(
+            "A criterion uses a variable as {{name}}. Numbers stay numbers; "
+            "text may stand in quotes.",
+            class_name="tb-help",
+            padding="10px 14px",
+        ),
+        title="Variables",
+        actions=[add],
+        flush=True,
+        width="100%",
     )
 
 

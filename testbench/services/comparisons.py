@@ -1,5 +1,6 @@
 """Two runs side by side: what changed first, what stayed after it."""
 
+import math
 import uuid
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from testbench.models import Run
 from testbench.services.runs.views import RunDeviceView, RunView, find, get
 
 Change = Literal["verdict", "only_a", "only_b", "limits", "measured", "none"]
+NOISE = 1e-9
+"""Relative differences below it come from how numbers are kept, not from a device."""
 ORDER: tuple[Change, ...] = ("verdict", "only_a", "only_b", "limits", "measured", "none")
 
 
@@ -174,7 +177,8 @@ def _delta(left: dict[str, Any] | None, right: dict[str, Any] | None) -> float |
     values = [(verdict or {}).get("measured") for verdict in (left, right)]
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         return None
-    return values[1] - values[0]  # type: ignore[operator]  # both are numbers
+    before, after = float(values[0]), float(values[1])  # type: ignore[arg-type]  # both are numbers
+    return 0.0 if math.isclose(before, after, rel_tol=NOISE) else after - before
 
 
 def _change(
@@ -186,7 +190,8 @@ def _change(
         return "verdict"
     if left.get("limits") != right.get("limits"):
         return "limits"
-    return "measured" if delta or left.get("measured") != right.get("measured") else "none"
+    moved = delta if delta is not None else left.get("measured") != right.get("measured")
+    return "measured" if moved else "none"
 
 
 def partner(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> uuid.UUID | None:

@@ -86,3 +86,29 @@ def test_an_unknown_run_cannot_be_compared() -> None:
 
     with pytest.raises(NotFound):
         db.run(lambda tx: comparisons.compare(tx, BENCH, run.id, new_id()))
+
+
+def test_the_noise_of_numbers_is_no_difference() -> None:
+    device = made_runs.online_device()
+    mean = {"kind": "aggregate", "name": "mean", "metric": "t", "statistic": "mean", "high": 9.0}
+    case = made_runs.case(mean)
+    a = made_runs.judged(case.id, {device.id: {"t": [0.3]}})
+    b = made_runs.judged(case.id, {device.id: {"t": [0.1 + 0.2]}})
+
+    (row,) = compared(a, b).criteria
+
+    assert (row.change, row.delta) == ("none", 0.0)
+
+
+def test_the_partner_of_a_run_is_the_last_ended_one_of_its_test_case() -> None:
+    device, case = made_runs.online_device(), made_runs.case()
+    readings = {device.id: {"temp": [20.0]}}
+    first = made_runs.judged(case.id, readings)
+    second = made_runs.judged(case.id, readings)
+    made_runs.judged(made_runs.case().id, readings)
+    third = made_runs.judged(case.id, readings)
+
+    def partner(run: RunView) -> object:
+        return db.run(lambda tx: comparisons.partner(tx, BENCH, run.id))
+
+    assert [partner(run) for run in (first, second, third)] == [None, first.id, second.id]

@@ -1,25 +1,16 @@
-"""One run: live while it goes on, then why it came out as it did."""
+"""What a run's page shows, made of the run: pure, nothing is asked for here."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import reflex as rx
-
 from testbench.domain.plots import limits_in_words, measured_unit
-from testbench.services import charts, runs
+from testbench.services import runs
 from testbench.services.charts import Chart
 from testbench.services.runs import RunView
-from testbench.state import live
-from testbench.state.auth import call, guarded
 from testbench.state.drafts import text_of
-from testbench.state.views import ViewState
 
-OPEN_LIVE = 6
-CELLS_PER_S = 500
-"""A large grid is drawn anew less often."""
-POINTS_LIVE = 120
 WORDS = {
     "pass": "Passed",
     "fail": "Failed",
@@ -138,131 +129,6 @@ class RunFacts:
     again: str = ""
 
 
-class RunState(ViewState, rx.State):
-    """What the page shows of the run its address names."""
-
-    run: RunFacts = RunFacts()
-    heads: list[str] = []
-    devices: list[DevicePart] = []
-    device: str = ""
-    device_name: str = ""
-    criterion: str = ""
-    verdicts: list[VerdictRow] = []
-    charts: list[ChartView] = []
-    timeline: list[Line] = []
-    asking: bool = False
-    _rows: dict[str, list[VerdictRow]] = {}
-    _closed: list[str] = []
-    _opened: list[str] = []
-    _id: str = ""
-
-    @rx.event
-    @guarded()
-    async def load(self):
-        query, run_id = self._query(), self.router.url.path.rstrip("/").rpartition("/")[2]
-        if run_id != self._id:
-            self.reset()
-            self._id = run_id
-        self.device, self.criterion = query.get("device", ""), query.get("criterion", "")
-        self.asking = False
-        async with self._loading():
-            await self._read()
-            ids = [part.id for part in self.devices]
-            often = max(1.0, len(ids) * len(self.heads) / CELLS_PER_S)
-            live.watch(self, {"runs": {self.run.id}, "telemetry": ids}, every_s=often)
-
-    @rx.event
-    @guarded()
-    async def refresh(self):
-        going = self.run.going
-        if not going:
-            live.unwatch(self)
-            return
-        await self._read()
-        if not self.run.going:
-            self._closed, self._opened, self.device, self.criterion = [], [], "", ""
-            await self._read()
-
-    async def _read(self) -> None:
-        run = await call(runs.get, self._id)
-        self.run = _facts(run)
-        self.timeline = [
-            Line(line.at.isoformat(), EVENTS.get(line.event, line.event), _detail(line))
-            for line in run.timeline
-        ]
-        self.heads = [str(criterion["name"]) for criterion in run.test_case.get("criteria", [])]
-        self._rows = {str(part.device_id): _rows(part, self.heads) for part in run.devices}
-        self.devices = [_part(part, self._rows[str(part.device_id)]) for part in run.devices]
-        self._select()
-        await self._draw(run)
-
-    def _select(self) -> None:
-        """What the address names, else what decided: the first that failed of the worst device."""
-        parts = {part.id: part for part in self.devices}
-        part = parts.get(self.device) or self._worst()
-        if part is None:
-            return
-        self.device, self.device_name = part.id, part.name
-        self.verdicts = self._rows[part.id]
-        if self.criterion not in self.heads:
-            self.criterion = ""
-
-    def _worst(self) -> DevicePart | None:
-        decided = [part for part in self.devices if _deciding(self._rows[part.id])]
-        return (decided or self.devices or [None])[0]
-
-    def _is_open(self, name: str, position: int) -> bool:
-        if name in self._opened:
-            return True
-        if name in self._closed:
-            return False
-        if self.run.going:
-            return position < OPEN_LIVE
-        return name == (self.criterion or _deciding(self.verdicts))
-
-    async def _draw(self, run: RunView) -> None:
-        if not self.device or run.window_start is None:
-            self.charts = []
-            return
-        points = {"max_points": POINTS_LIVE} if self.run.going else {}
-        found = await call(charts.of_run, run.id, self.device, attempt_s=4, **points)
-        self.charts = [
-            view_of(chart, self._is_open(chart.criterion, position))
-            for position, chart in enumerate(found)
-        ]
-
-    @rx.event
-    @guarded()
-    async def choose(self, device_id: str, criterion: str):
-        """A cell of the grid."""
-        self._closed, self._opened = [], []
-        return rx.redirect(self._link(device=device_id, criterion=criterion), replace=True)
-
-    @rx.event
-    @guarded()
-    async def toggle(self, criterion: str):
-        """Open or close one chart."""
-        opened = any(chart.open for chart in self.charts if chart.name == criterion)
-        self._opened = [name for name in self._opened if name != criterion]
-        self._closed = [name for name in self._closed if name != criterion]
-        (self._closed if opened else self._opened).append(criterion)
-        await self._read()
-
-    @rx.event
-    @guarded()
-    async def ask(self, asking: bool):
-        self.asking = asking
-
-    @rx.event
-    @guarded("engineer")
-    async def cancel(self):
-        """A person stops the run."""
-        self.asking = False
-        await call(runs.cancel, self._id)
-        await self._read()
-        return rx.toast.success("The run is cancelled.")
-
-
 def view_of(chart: Chart, is_open: bool = True) -> ChartView:
     """A chart as the page draws it."""
     plot, verdict = chart.plot, chart.verdict
@@ -310,7 +176,7 @@ def row_of(verdict: dict[str, Any]) -> VerdictRow:
     )
 
 
-def _rows(part: runs.views.RunDeviceView, heads: list[str]) -> list[VerdictRow]:
+def rows_of(part: runs.views.RunDeviceView, heads: list[str]) -> list[VerdictRow]:
     """The verdicts in the order of the test case; before there is any, each is unset."""
     found = {verdict["name"]: row_of(verdict) for verdict in part.criteria}
     names = heads if found or not part.outcome else []
@@ -318,14 +184,14 @@ def _rows(part: runs.views.RunDeviceView, heads: list[str]) -> list[VerdictRow]:
     return [found.get(name) or row_of({"name": name, **blank}) for name in names]
 
 
-def _part(part: runs.views.RunDeviceView, rows: list[VerdictRow]) -> DevicePart:
+def part_of(part: runs.views.RunDeviceView, rows: list[VerdictRow]) -> DevicePart:
     cells = [Cell(row.name, row.verdict, row.marginal, row.measured, row.unit) for row in rows]
     return DevicePart(
         id=str(part.device_id), name=part.name, outcome=part.outcome or "", cells=cells
     )
 
 
-def _deciding(verdicts: list[VerdictRow]) -> str:
+def deciding(verdicts: list[VerdictRow]) -> str:
     """The first required criterion that is no pass, else the first warning that is none."""
     for severity in ("required", "warning"):
         for row in verdicts:
@@ -334,11 +200,11 @@ def _deciding(verdicts: list[VerdictRow]) -> str:
     return ""
 
 
-def _detail(line: runs.views.TimelineView) -> str:
+def detail_of(line: runs.views.TimelineView) -> str:
     return "" if line.event in ("window", "judged") else line.detail
 
 
-def _facts(run: RunView) -> RunFacts:
+def facts_of(run: RunView) -> RunFacts:
     case, environment = run.test_case, run.environment or {}
     ended, began = run.ended_at, run.started_at
     grace = float(case.get("grace_s", 0.0))
@@ -351,11 +217,11 @@ def _facts(run: RunView) -> RunFacts:
         headline=_headline(run),
         going=run.ended_at is None,
         progress=run.progress,
-        until=_iso(run.window_end, grace),
-        window_start=_iso(run.window_start),
-        window_end=_iso(run.window_end),
-        queued_at=_iso(run.queued_at),
-        ended_at=_iso(run.ended_at),
+        until=iso(run.window_end, grace),
+        window_start=iso(run.window_start),
+        window_end=iso(run.window_end),
+        queued_at=iso(run.queued_at),
+        ended_at=iso(run.ended_at),
         seconds=(ended - began).total_seconds() if ended and began else None,
         case_id=str(case.get("id", "")),
         case=f"{case.get('name', '')} · revision {case.get('revision', '')}",
@@ -368,7 +234,13 @@ def _facts(run: RunView) -> RunFacts:
     )
 
 
-def _iso(at: datetime | None, plus_s: float = 0.0) -> str:
+def age_s(run: RunView) -> float:
+    """Seconds of readings that a chart shows by now."""
+    now = datetime.now(UTC)
+    return max(0.0, (now - run.window_start).total_seconds()) if run.window_start else 0.0
+
+
+def iso(at: datetime | None, plus_s: float = 0.0) -> str:
     if at is None:
         return ""
     return datetime.fromtimestamp(at.timestamp() + plus_s, UTC).isoformat()
