@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -169,11 +169,13 @@ def test_reserve_and_release_with_sixteen_clients(bench_env: Env, database: str)
     ]
     rates: dict[str, list[float]] = {"bare": [], "service": []}
     doubles = 0
-    for _ in range(3):
-        for name, cycle in (("bare", _bare(database)), ("service", _service)):
-            rate, seen = _cycles(cycle, holders, pool)
-            rates[name].append(rate)
-            doubles += seen
+    with ExitStack() as stack:
+        connections = {run: stack.enter_context(psycopg.connect(database)) for run in holders}
+        for _ in range(3):
+            for name, cycle in (("bare", _bare(connections)), ("service", _service)):
+                rate, seen = _cycles(cycle, holders, pool)
+                rates[name].append(rate)
+                doubles += seen
     bare, service = median(rates["bare"]), median(rates["service"])
     tell(
         f"reserve + release, {CLIENTS} clients, {DEVICES} devices",
@@ -215,13 +217,9 @@ def _service(run: uuid.UUID, wanted: list[uuid.UUID], held: Callable[[], None]) 
     return True
 
 
-def _bare(url: str) -> Cycle:
-    mine = threading.local()
-
+def _bare(connections: dict[uuid.UUID, psycopg.Connection[Any]]) -> Cycle:
     def cycle(run: uuid.UUID, wanted: list[uuid.UUID], held: Callable[[], None]) -> bool:
-        if not hasattr(mine, "connection"):
-            mine.connection = psycopg.connect(url)
-        connection: psycopg.Connection[Any] = mine.connection
+        connection = connections[run]
         got = connection.execute(_RESERVE, (run, sorted(wanted)), prepare=True).fetchall()
         if len(got) < len(wanted):
             connection.rollback()

@@ -29,7 +29,9 @@ def _stage(folder: Path) -> Iterator[Stage]:
     with undertaker(servers.folder):
         env = SETTINGS | {variable: servers.url(name) for variable, name in VARIABLES.items()}
         with bench(folder / "faults", env, servers, workers=WORKERS) as running:
-            yield Stage(running, servers)
+            stage = Stage(running, servers)
+            yield stage
+            stage.close()
         servers.down()
 
 

@@ -83,6 +83,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._clients = threading.local()
+        self._opened: list[httpx.Client] = []
         self.db = self.connect()
         self.db.execute(_GATE)
         self.log_in()
@@ -98,6 +99,7 @@ class Stage:
         client = getattr(self._clients, "client", None)
         if client is None:
             client = self._clients.client = httpx.Client(base_url=self.bench.url, timeout=15)
+            self._opened.append(client)
         client.headers["Authorization"] = f"Bearer {self.token or None}"
         return client
 
@@ -249,11 +251,17 @@ class Stage:
             keeper.execute("SELECT pg_advisory_lock(%s)", key)
             yield Gate(self, int(key[0]), place)
 
+    def close(self) -> None:
+        """Give all connections back."""
+        self.db.close()
+        for client in self._opened:
+            client.close()
+
     # --- healing ------------------------------------------------------------------------------
 
     def healed(self) -> None:
         """Wait until everything runs, nothing is under way, and check every promise."""
-        if self.db.closed or self.db.broken:
+        if self.db.closed:
             self.db = self.connect()
         wait_until(self._is_ready, HEALED_S, self.bench.output)
         active = "SELECT count(*) FROM runs WHERE status IN ('queued', 'running')"

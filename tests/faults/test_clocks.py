@@ -3,7 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from testbench.launcher.instance import Instance
@@ -51,9 +51,10 @@ def test_a_clock_that_stands_by_takes_over_within_seconds(stage: Stage) -> None:
 def test_a_clock_killed_between_marking_and_sending_forgets_nothing(stage: Stage) -> None:
     devices, case = stage.devices, stage.case()
     with stage.reporting(*devices):
-        with stage.frozen("clock"):
-            runs = [stage.start(case, device) for device in devices]
-        with stage.servers.paused("rabbitmq"):
+        with ExitStack() as stack:
+            with stage.frozen("clock"):
+                runs = [stage.start(case, device) for device in devices]
+                stack.enter_context(stage.servers.paused("rabbitmq"))
             # All ten are marked as sent; at most one of them has reached the broker's socket.
             marked = "SELECT count(*) FROM runs WHERE sent_until IS NOT NULL AND outcome IS NULL"
             wait_until(lambda: stage.db.execute(marked).fetchone() == (len(runs),), 5)

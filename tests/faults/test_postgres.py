@@ -19,6 +19,7 @@ def test_a_hanging_database_is_told_within_five_seconds_and_survived(stage: Stag
     with stage.reporting(*devices) as sent:
         runs = [stage.start(case, device) for device in devices]
         wait_until(lambda: all(stage.run(run, "phase")[0] == "observe" for run in runs), 5)
+        time.sleep(1)
         with stage.servers.paused("postgres"):
             answers = _answers(stage, PAUSE_S)
         assert {status for status, _ in answers} == {503}
@@ -59,6 +60,7 @@ def test_a_killed_database_is_found_again(stage: Stage) -> None:
     with stage.reporting(device) as sent:
         run = stage.start(stage.case(3.0), device)
         wait_until(lambda: stage.run(run, "phase")[0] == "observe", 5)
+        time.sleep(1)
         stage.servers.kill("postgres")
         try:
             assert stage.http.get("/api/devices").status_code == 503
