@@ -11,7 +11,6 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from testbench.adapters.drivers import axeos as driver
 from testbench.adapters.drivers.axeos import Axeos
 from testbench.adapters.drivers.base import DeviceFailed
 from testbench.domain import axeos
@@ -41,8 +40,7 @@ def at(version: str) -> int:
 
 def ask(fleet: Fleet, number: int, work: Callable[[Axeos], Awaitable[T]], **options: Any) -> T:
     async def run() -> T:
-        async with driver.client() as http:
-            return await work(Axeos(fleet.addresses[number], http, LOOPBACK, **options))
+        return await work(Axeos(fleet.addresses[number], LOOPBACK, **options))
 
     return asyncio.run(run())
 
@@ -62,6 +60,42 @@ def test_each_firmware_is_read(fleet: Fleet, version: str) -> None:
     assert reading.mac == fleet.devices[at(version)].mac
     assert reading.version == f"v{version.removeprefix('nerdqaxe-')}"
     assert {"power", "temp", "hashrate", "expected_hashrate", "fan_rpm"} <= reading.metrics.keys()
+
+
+def answering(reply: bytes, message: str) -> None:
+    """Ask a server that sends `reply` to whoever connects."""
+
+    async def run() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(reply)
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(DeviceFailed, match=message):
+                await Axeos(f"127.0.0.1:{port}", LOOPBACK).info()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (b"", "does not answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "cut off"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000, "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "compressed"),
+        (b"HTTP/1.1 200 OK\r\n\r\n[1]", "not a JSON object"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000, "not valid JSON"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"a": "\xff"}', "not valid JSON"),
+        (b"HTTP/1.1 418 Teapot\r\n\r\n<b>\x1b[31mno\n", r"answered 418: <b>\[31mno$"),
+        (b"HTTP/1.1 401 X\r\n\r\nUnauthorized", "answered 401: Unauthorized"),
+    ],
+)
+def test_a_stranger_at_the_address_is_a_bad_gateway(reply: bytes, message: str) -> None:
+    answering(reply, message)
 
 
 @pytest.mark.parametrize("version", ["2.12.0", "2.4.5", "nerdqaxe-1.0.30"])
@@ -245,8 +279,7 @@ def test_a_device_outside_the_allowed_networks_is_never_called(fleet: Fleet) -> 
     polls = fleet.devices[0].polls
 
     async def run() -> None:
-        async with driver.client() as http:
-            await Axeos(fleet.addresses[0], http, [ip_network("10.0.0.0/8")]).info()
+        await Axeos(fleet.addresses[0], [ip_network("10.0.0.0/8")]).info()
 
     with pytest.raises(Forbidden):
         asyncio.run(run())
@@ -266,10 +299,7 @@ def test_the_log_follows_no_redirect_and_no_foreign_network(fleet: Fleet) -> Non
 def lines(fleet: Fleet, number: int, count: int) -> list[str]:
     async def run() -> list[str]:
         found: list[str] = []
-        async with (
-            driver.client() as http,
-            aclosing(Axeos(fleet.addresses[number], http, LOOPBACK).logs()) as logs,
-        ):
+        async with aclosing(Axeos(fleet.addresses[number], LOOPBACK).logs()) as logs:
             async for line in logs:
                 found.append(line)
                 if len(found) == count:
@@ -306,9 +336,8 @@ def test_a_restart_cuts_the_log_off(fleet: Fleet) -> None:
     number = at("2.1.8")
 
     async def run() -> None:
-        async with driver.client() as http:
-            async for _ in Axeos(fleet.addresses[number], http, LOOPBACK).logs():
-                fleet.restart(number)
+        async for _ in Axeos(fleet.addresses[number], LOOPBACK).logs():
+            fleet.restart(number)
 
     with pytest.raises(DeviceFailed, match="cut off"):
         asyncio.run(run())

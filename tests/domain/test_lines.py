@@ -1,5 +1,7 @@
 """Log lines out of chunks cut anywhere."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +16,7 @@ def test_wherever_chunks_end_the_lines_are_the_same(cuts: list[int]) -> None:
     joiner = LineJoiner()
     edges = [0, *sorted(cuts), len(STREAM)]
 
-    found = [
-        line
-        for start, end in zip(edges, edges[1:], strict=False)
-        for line in joiner.feed(STREAM[start:end])
-    ]
+    found = [line for start, end in pairwise(edges) for line in joiner.feed(STREAM[start:end])]
 
     assert found == LINES
     assert joiner.end() == []

@@ -1,12 +1,9 @@
 """AxeOS (ESP-Miner) devices: JSON over HTTP, logs over a WebSocket, each call within bounds."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-import httpx
 import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -14,6 +11,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from testbench.adapters import addresses
 from testbench.adapters.addresses import Network
 from testbench.adapters.drivers.base import DeviceFailed, said
+from testbench.adapters.drivers.http import exchange
 from testbench.domain.lines import LineJoiner
 from testbench.settings import settings
 
@@ -22,33 +20,10 @@ CONNECT_S = 2.0
 INFO_S = 4.0
 CHANGE_S = 10.0
 PING_S = 20.0
-MAX_BODY = 1024 * 1024
 MAX_CHUNK = 64 * 1024
 CHUNKS_AHEAD = 16
 
-# A device has a handful of sockets, and after a restart an open one would be a dead end: each
-# request has its own. No compression: a body is as long as it is.
-_HEADERS = {"Connection": "close", "Accept-Encoding": "identity", "User-Agent": "testbench"}
-
 _decode = msgspec.json.Decoder().decode
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    # Devices speak plain HTTP; a context of our own spares loading the system's certificates.
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def client() -> httpx.AsyncClient:
-    """A client for any number of devices: no redirects, no proxies, no cookies kept open."""
-    return httpx.AsyncClient(
-        headers=_HEADERS,
-        follow_redirects=False,
-        trust_env=False,
-        verify=_tls(),
-        timeout=httpx.Timeout(INFO_S, connect=CONNECT_S),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-    )
 
 
 class Axeos:
@@ -57,15 +32,15 @@ class Axeos:
     def __init__(
         self,
         address: str,
-        http: httpx.AsyncClient,
         networks: Sequence[Network] | None = None,
         *,
         info_s: float = INFO_S,
+        connect_s: float = CONNECT_S,
     ) -> None:
         self._address = address
-        self._http = http
         self._networks = settings().discovery_networks if networks is None else networks
         self._info_s = info_s
+        self._connect_s = connect_s
 
     async def info(self) -> dict[str, Any]:
         """`GET /api/system/info`, decoded; DeviceFailed unless it is a JSON object."""
@@ -107,33 +82,16 @@ class Axeos:
     async def _ask(self, method: str, path: str, seconds: float, body: bytes = b"") -> bytes:
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(method, path, body)
-        except (TimeoutError, httpx.TimeoutException) as error:
+                pinned = await addresses.allowed_soon(self._address, self._networks)
+                port = pinned.port or HTTP_PORT
+                answer = await exchange(pinned.ip, port, method, path, body, self._connect_s)
+        except TimeoutError as error:
             raise DeviceFailed(f"The device did not answer within {seconds:g} s.") from error
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except OSError as error:
             raise DeviceFailed(f"The device does not answer ({type(error).__name__}).") from error
-
-    async def _exchange(self, method: str, path: str, body: bytes) -> bytes:
-        pinned = await addresses.allowed_soon(self._address, self._networks)
-        url = f"http://{pinned.netloc(HTTP_PORT)}{path}"
-        headers = {"Content-Type": "application/json"} if body else {}
-        async with self._http.stream(method, url, content=body, headers=headers) as answer:
-            content = await _read(answer)
-        if answer.status_code != 200:
-            raise said(answer.status_code, content.decode("utf-8", "replace"))
-        return content
-
-
-async def _read(answer: httpx.Response) -> bytes:
-    """The body as it was sent, at most 1 MiB."""
-    if answer.headers.get("Content-Encoding", "identity") != "identity":
-        raise DeviceFailed("The device's answer is compressed.", answer.status_code)
-    content = bytearray()
-    async for chunk in answer.aiter_raw():
-        content += chunk
-        if len(content) > MAX_BODY:
-            raise DeviceFailed("The device's answer is larger than 1 MiB.", answer.status_code)
-    return bytes(content)
+        if answer.status != 200:
+            raise said(answer.status, answer.body.decode("utf-8", "replace"))
+        return answer.body
 
 
 class _Logs(connect):
