@@ -1,10 +1,14 @@
 """The API in this process, called as people of each role; and the form of its refusals."""
 
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
@@ -15,6 +19,7 @@ from testbench.domain.ids import new_id
 from testbench.models import User
 from testbench.services import identity
 from tests import made_runs
+from tests.services import free_port, wait_until
 
 LIMITS: dict[str, Any] = {"kind": "range", "name": "warm", "metric": "temp", "high": 30}
 
@@ -104,3 +109,18 @@ def problem(answer: Response, status: int, loc: str | None = None) -> dict[str, 
     if loc is not None:
         assert loc in [error["loc"] for error in document["errors"]], document
     return document
+
+
+@contextmanager
+def served(app: FastAPI, port: int | None = None) -> Iterator[str]:
+    """The app behind a real server, with one event loop and its one pool of threads."""
+    config = uvicorn.Config(app, port=port or free_port(), log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, 10)
+        yield f"http://127.0.0.1:{config.port}"
+    finally:
+        server.should_exit = True
+        thread.join()

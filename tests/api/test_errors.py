@@ -1,20 +1,15 @@
 """Whatever is sent, the answer is a problem and never a fault of the bench."""
 
 import json
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from httpx import Response
 
-from tests.callers import Api, problem
-from tests.services import Env, Servers, free_port, wait_until
+from tests.callers import Api, problem, served
+from tests.services import Env, Servers, wait_until
 
 WRITES = [
     ("POST", "/api/devices"),
@@ -191,21 +186,6 @@ def test_a_fault_is_a_problem_without_its_cause_and_logged_without_values(
     assert document["request_id"] in logged
     assert "swordfish" not in logged
     assert [json.loads(line)["event"] for line in logged.splitlines()] == ["unexpected_error"]
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """The app behind a real server, with one event loop and its one pool of threads."""
-    config = uvicorn.Config(app, port=free_port(), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, 10)
-        yield f"http://127.0.0.1:{config.port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def timed(client: httpx.Client, method: str, path: str, body: object) -> tuple[float, Response]:
