@@ -83,6 +83,13 @@ function scale(bottom, top) {
   return [[ticks[0], ticks[ticks.length - 1]], ticks];
 }
 
+// All ticks of an axis with the same number of decimals.
+function plain(ticks) {
+  const digits = Math.max(...ticks.map((at) => (String(at).split(".")[1] ?? "").length));
+  if (digits > 6 || Math.abs(ticks[0]) >= 1e7) return number;
+  return (at) => at.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
 // Round times, in the browser's zone, at most six.
@@ -133,6 +140,7 @@ export function TimeChart({
   const [from, to] = zoom ?? [start ?? rows[0]?.ts ?? 0, end ?? rows[rows.length - 1]?.ts ?? 1];
   const values = all.flat().filter(([ts, v]) => v !== null && ts >= from && ts <= to).map(([, v]) => v);
   for (const limit of [low, high, measured]) if (typeof limit === "number") values.push(limit);
+  const empty = !all.some((points) => points.some(([ts, v]) => v !== null && ts >= from && ts <= to));
   const bottom = values.length ? Math.min(...values) : 0;
   const top = values.length ? Math.max(...values) : 1;
   const [domain, ticks] = scale(bottom, top);
@@ -153,6 +161,7 @@ export function TimeChart({
         </figcaption>
       ) : null}
       {zoom ? <button type="button" className="tb-unzoom" onClick={() => setZoom(null)}>Show all</button> : null}
+      {empty ? <p className="tb-no-readings">No readings in this time</p> : null}
       <ResponsiveContainer width="100%" height={height} initialDimension={{ width: 600, height }}>
         <ComposedChart
           data={rows} margin={{ top: 22, right: 12, bottom: 0, left: 0 }} accessibilityLayer={false}
@@ -174,7 +183,7 @@ export function TimeChart({
             tickFormatter={(ts) => tick(ts, to - from, relative)} stroke="var(--gray-a8)" tick={{ fill: "var(--gray-11)", fontSize: 11 }}
           />
           <YAxis
-            width={56} domain={domain} allowDataOverflow tickFormatter={number} stroke="var(--gray-a8)"
+            width={56} domain={domain} allowDataOverflow tickFormatter={plain(ticks)} stroke="var(--gray-a8)"
             tick={{ fill: "var(--gray-11)", fontSize: 11 }} ticks={ticks}
             label={axisUnit ? { value: axisUnit, position: "top", offset: 8, className: "tb-limit" } : undefined}
           />

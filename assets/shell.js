@@ -35,6 +35,9 @@
       event.stopPropagation();
     }
   }, true);
+  // A form that says data-ask has changes from the first key until it is sent.
+  document.addEventListener("input", (event) => event.target.closest?.("form[data-ask]")?.setAttribute("data-unsaved", ""));
+  document.addEventListener("submit", (event) => event.target.removeAttribute?.("data-unsaved"), true);
   window.addEventListener("beforeunload", (event) => {
     if (unsaved()) event.preventDefault();
   });

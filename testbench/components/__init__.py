@@ -30,7 +30,8 @@ What is chosen (filters, tabs, times) is in the URL: link to `?…`, or return
 `rx.redirect(self._link(tag="x"))`; `load` runs again and reads `self._query()`. So reload, share
 and Back work. Put static columns and live figures into different vars: a delta sends a var whole.
 
-What there is: `shell` · `view, page_error, empty_state, table_skeleton, form_skeleton` ·
+What there is: `shell, engineers` (who may change things) · `view, page_error, empty_state,
+table_skeleton, form_skeleton` ·
 `state_badge, presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager,
 chip, tabs, search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` ·
 `time_chart` · `ago, moment, countdown, span, amount, every` · `field, text_field, number_field,
@@ -75,7 +76,7 @@ from testbench.components.forms import (
     text_field,
     unsaved,
 )
-from testbench.components.layout import shell
+from testbench.components.layout import engineers, shell
 from testbench.components.tables import Column, chip, data_table, pager, search_box, tabs
 from testbench.components.values import ago, amount, countdown, every, moment, span
 
@@ -91,6 +92,7 @@ __all__ = [
     "data_table",
     "dialog",
     "empty_state",
+    "engineers",
     "every",
     "facts",
     "field",

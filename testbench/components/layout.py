@@ -62,6 +62,12 @@ def shell(
     )
 
 
+def engineers(*children: rx.Component) -> rx.Component:
+    """What only those see who may change things; the handlers behind it refuse on their own."""
+    role = AuthState.role
+    return rx.cond((role != "") & (role != "viewer"), rx.fragment(*children))
+
+
 def _brand() -> rx.Component:
     return rx.link(
         rx.image(src="/logo.svg", alt="", width="24px", height="24px"),
@@ -111,7 +117,7 @@ def _who() -> rx.Component:
                 high_contrast=True,
                 width="100%",
                 custom_attrs={"aria-label": "User menu"},
-                style={"margin": "0", "padding": "6px 8px", "minWidth": 0},
+                style={"margin": 0, "padding": "6px 8px", "minWidth": 0, "boxSizing": "border-box"},
             )
         ),
         rx.dropdown_menu.content(

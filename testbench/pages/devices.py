@@ -12,6 +12,7 @@ from testbench.components import (
     data_table,
     dialog,
     empty_state,
+    engineers,
     pager,
     save_row,
     search_box,
@@ -51,7 +52,7 @@ def devices() -> rx.Component:
         _tag_dialog(),
         title="Devices",
         active="/devices",
-        actions=[_register_button()],
+        actions=[engineers(_register_button())],
     )
 
 
@@ -64,7 +65,7 @@ def _register_button() -> rx.Component:
 def _body() -> rx.Component:
     return rx.fragment(
         _filters(),
-        rx.cond(DevicesState.selected.length() > 0, _bulk()),
+        rx.cond(DevicesState.selected.length() > 0, engineers(_bulk())),
         rx.cond(DevicesState.rows.length() > 0, _table(), _nothing()),
     )
 
@@ -201,7 +202,7 @@ def _nothing() -> rx.Component:
             "cpu",
             "No devices yet",
             "Register a device to get its credential; its readings appear as soon as it sends.",
-            rx.button("Register a device", on_click=DevicesState.open_register(True)),
+            engineers(rx.button("Register a device", on_click=DevicesState.open_register(True))),
         ),
     )
 

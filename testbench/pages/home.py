@@ -7,6 +7,7 @@ import reflex as rx
 from testbench.components import (
     Column,
     ago,
+    amount,
     card,
     countdown,
     data_table,
@@ -65,7 +66,9 @@ def _fleet() -> rx.Component:
     def count(state: str) -> rx.Component:
         look = STATES[state]
         icon = rx.icon(look.icon, size=14, color=rx.color(look.color, 11), aria_hidden=True)
-        return figure(look.word, HomeState.counts[state], icon=icon, href=f"/devices?state={state}")
+        return figure(
+            look.word, amount(HomeState.counts[state]), icon=icon, href=f"/devices?state={state}"
+        )
 
     return figures(*(count(state) for state in STATES), _health())
 

@@ -271,13 +271,15 @@ class DevicesState(ViewState, rx.State):
     async def _change_selected(self, patch_of: Any) -> tuple[int, list[str]]:
         """Each in its own transaction: what is refused for one does not hold up the others."""
         done, refused = 0, []
-        for id in self.selected:
-            try:
-                await call(devices.change, id, patch_of(id))
-                done += 1
-            except (Conflict, Invalid, NotFound) as error:
-                refused.append(error.detail)
-        self.working = False
+        try:
+            for id in self.selected:
+                try:
+                    await call(devices.change, id, patch_of(id))
+                    done += 1
+                except (Conflict, Invalid, NotFound) as error:
+                    refused.append(error.detail)
+        finally:
+            self.working = False
         await self._read()
         return done, refused
 

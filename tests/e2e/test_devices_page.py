@@ -180,7 +180,7 @@ def test_selection_is_held_and_tagged_together_and_survives_a_reload(page: Page,
     page.goto(f"/devices?tag={tag}")
     for name in names:
         page.get_by_role("checkbox", name=f"Select {name}").click()
-    expect(page.get_by_text("2 selected")).to_be_visible()
+    expect(page).to_have_url(re.compile("selected=[0-9a-f-]+%2C[0-9a-f-]+"))
 
     page.reload()
     expect(page.get_by_text("2 selected")).to_be_visible()
