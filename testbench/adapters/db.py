@@ -167,6 +167,18 @@ def transaction() -> Iterator[Tx]:
     tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
 
 
+@contextmanager
+def statement() -> Iterator[Tx]:
+    """One statement that is a transaction of its own: one round trip instead of three.
+
+    For the hot paths of clock and workers alone; what follows the first statement is not undone.
+    """
+    with Session(engine().execution_options(isolation_level="AUTOCOMMIT")) as session:
+        tx = Tx(session)
+        yield tx
+    tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
+
+
 def is_outage(error: BaseException) -> bool:
     """True if the database is away, not if it refused."""
     if isinstance(error, PoolTimeout | InterfaceError | psycopg.OperationalError):

@@ -77,7 +77,7 @@ class Clock:
 
     def _dispatch(self) -> float:
         """Send all that is due; seconds until there may be more."""
-        with db.deadline(10), db.transaction() as tx:
+        with db.deadline(10), db.statement() as tx:
             due = runs.take_due(tx)
             next_s = None if due else runs.next_due_s(tx)
         busy = bool(due)

@@ -26,7 +26,7 @@ def step(*args: object, **_more: object) -> None:
     if key is None:
         log.warning("poison_message", actor="runs.step")
         return
-    with db.transaction() as tx:
+    with db.statement() as tx:
         claimed = runs.claim(tx, key, number)
     if claimed is not None:
         with _lease_kept(claimed):

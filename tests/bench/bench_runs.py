@@ -41,6 +41,20 @@ WORKER = ("dramatiq", "testbench.tasks", "--processes", "1", "--threads", "8")
 CLOCK = ("testbench", "clock")
 
 
+# Notes when each step was claimed, and how late.
+_CLAIMS = """
+CREATE UNLOGGED TABLE claims (run_id uuid, at timestamptz, late_s float8);
+CREATE FUNCTION note_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO claims VALUES (NEW.id, clock_timestamp(),
+        extract(epoch FROM clock_timestamp() - greatest(OLD.due_at, OLD.queued_at)));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER claims AFTER UPDATE ON runs FOR EACH ROW
+WHEN (NEW.claim IS NOT NULL AND NEW.claim IS DISTINCT FROM OLD.claim)
+EXECUTE FUNCTION note_claim();
+"""
+
+
 @contextmanager
 def running(folder: Path, *commands: tuple[str, ...]) -> Iterator[list[int]]:
     """The bench's own processes, as this process is configured; their pids."""
@@ -84,6 +98,8 @@ def test_commit_of_a_start_to_first_step_claimed(
 ) -> None:
     bench_env.set(RABBITMQ_URL=rabbitmq_url)
     device, document = str(fleet(1)[0]), case(60.0)
+    with db.transaction() as tx:
+        tx.cursor().execute(_CLAIMS)
     raw_worker = ("dramatiq", "tests.bench.raw_queue", "--processes", "1", "--threads", "8")
     with running(tmp_path, CLOCK, WORKER, raw_worker):
         send, heard = _raw(redis_url)
@@ -118,18 +134,14 @@ def _first_step(device: str, document: str) -> float:
 
     run = db.run(start)
     claimed: list[float] = []
-    query = (
-        "SELECT extract(epoch FROM at)::float8 FROM run_events"
-        " WHERE run_id = %s AND event = 'started'"
-    )
+    query = "SELECT extract(epoch FROM min(at))::float8 FROM claims WHERE run_id = %s"
 
     def seen() -> bool:
         with db.transaction() as tx:
-            row = tx.cursor().execute(query, (run,)).fetchone()
-        claimed.extend(row or ())
-        return row is not None
+            (moment,) = tx.cursor().execute(query, (run,)).fetchone() or (None,)
+        claimed.extend([moment] if moment else [])
+        return moment is not None
 
-    # The first line a worker writes, in the transaction after its claim's.
     wait_until(seen, 10)
     db.run(lambda tx: runs.cancel(tx, BENCH, str(run)))
     return claimed[0] - committed[0]
@@ -260,25 +272,12 @@ def _cycles(cycle: Cycle, holders: list[uuid.UUID], pool: list[uuid.UUID]) -> tu
 
 # --- a thousand runs at once --------------------------------------------------------------------
 
-# Notes how late each step was claimed; the rows of a bench with nothing else to do.
-_LATENESS = """
-CREATE UNLOGGED TABLE lateness (at timestamptz, late_s float8);
-CREATE FUNCTION note_lateness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO lateness VALUES (clock_timestamp(),
-        extract(epoch FROM clock_timestamp() - greatest(OLD.due_at, OLD.queued_at)));
-    RETURN NULL;
-END $$;
-CREATE TRIGGER lateness AFTER UPDATE ON runs FOR EACH ROW
-WHEN (NEW.claim IS NOT NULL AND NEW.claim IS DISTINCT FROM OLD.claim)
-EXECUTE FUNCTION note_lateness();
-"""
-
 
 def test_a_thousand_runs_at_once(bench_env: Env, rabbitmq_url: str, tmp_path: Path) -> None:
     bench_env.set(RABBITMQ_URL=rabbitmq_url, STEP_INTERVAL_S=str(STEP_S))
     members, document = fleet(RUNS), case(LOAD_S + 600)
     with db.transaction() as tx:
-        tx.cursor().execute(_LATENESS)
+        tx.cursor().execute(_CLAIMS)
     with running(tmp_path, CLOCK, WORKER, WORKER) as pids, reporting(members):
         _start_all(members, document)
         time.sleep(2 * STEP_S)
@@ -340,7 +339,7 @@ def _now() -> Any:
 
 def _late_since(began: Any) -> list[float]:
     with db.transaction() as tx:
-        rows = tx.cursor().execute("SELECT late_s FROM lateness WHERE at > %s", (began,))
+        rows = tx.cursor().execute("SELECT late_s FROM claims WHERE at > %s", (began,))
         return [row[0] for row in rows]
 
 

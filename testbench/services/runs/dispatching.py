@@ -20,8 +20,10 @@ BATCH = 500
 READY_GRACE = timedelta(seconds=60)
 ENDING_GRACE = timedelta(seconds=120)
 """What teardown and callback may take after the run's deadline."""
+# The mark is only a hint, so its commit need not reach the disk.
 _DUE = """
-UPDATE runs SET sent_until = now() + make_interval(secs => %s)
+WITH hint AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+UPDATE runs SET sent_until = now() + make_interval(secs => %s) FROM hint
 WHERE id IN (
     SELECT id FROM runs
     WHERE status IN ('queued', 'running') AND due_at <= now()
@@ -45,13 +47,8 @@ class Due(NamedTuple):
 
 
 def take_due(tx: Tx) -> list[Due]:
-    """The steps that are due now, marked as sent; an unclaimed one comes again later.
-
-    The mark is only a hint, so its commit need not reach the disk.
-    """
-    cursor = tx.cursor()
-    cursor.execute("SET LOCAL synchronous_commit = off")
-    rows = cursor.execute(_DUE, (settings().resend_s, BATCH), prepare=True)
+    """The steps that are due now, marked as sent; an unclaimed one comes again later."""
+    rows = tx.cursor().execute(_DUE, (settings().resend_s, BATCH), prepare=True)
     return [Due(*row) for row in rows]
 
 

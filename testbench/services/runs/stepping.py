@@ -7,9 +7,8 @@ holds; completing raises the step where the claim is still ours. Zero rows: some
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -30,15 +29,20 @@ from testbench.services.runs.views import find
 from testbench.settings import settings
 
 MAX_FAILURES = 5
-_COLUMNS = """id, phase, step, claim, test_case_id, test_case, environment, started_at,
-window_start, window_end, deadline_at, ending, attempt, failures"""
+_COLUMNS = """id, phase, step, claim, started_at, window_start, window_end, deadline_at,
+ending, attempt, failures"""
+# Losing a claim in a crash loses nothing, the lease would have run out anyway: its commit need not
+# reach the disk.
 _CLAIM = f"""
+WITH hint AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 UPDATE runs SET claim = gen_random_uuid(), lease_until = now() + make_interval(secs => %(lease)s),
     sent_until = NULL
+FROM hint
 WHERE id = %(id)s AND step = %(step)s AND status IN ('queued', 'running')
     AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
 RETURNING {_COLUMNS}, now() AS now, status
 """
+_DOCUMENTS = "SELECT test_case, environment FROM runs WHERE id = %s"
 _COMPLETE = """
 UPDATE runs SET step = step + 1, claim = NULL, lease_until = NULL, sent_until = NULL,
     failures = 0, phase = %(phase)s, due_at = %(due_at)s, status = 'running',
@@ -63,7 +67,6 @@ class Step:
     phase: str
     status: str
     now: datetime
-    spec: TestCaseSpec
     started_at: datetime | None
     window_start: datetime | None
     window_end: datetime | None
@@ -72,6 +75,8 @@ class Step:
     failures: int
     due_at: datetime
     deadline_at: datetime | None
+    spec: TestCaseSpec = field(init=False)
+    """Read when the step is performed; what is wrong with it is then the step's fault."""
 
     def window(self) -> Window:
         """The judged window in ms."""
@@ -80,36 +85,33 @@ class Step:
         return Window(ms(self.window_start), ms(self.window_end))
 
 
-@lru_cache(maxsize=1024)
-def _spec(_run_id: uuid.UUID, document: str, variables: str) -> TestCaseSpec:
-    return TestCaseSpec.model_validate_json(document).resolve(json.loads(variables))
-
-
 _SPEC_FIELDS = tuple(TestCaseSpec.model_fields)
+_MAX_SPECS = 4096
+_specs: dict[uuid.UUID, TestCaseSpec] = {}
 
 
-def _spec_of(row: dict[str, Any]) -> TestCaseSpec:
-    document = {
-        field: row["test_case"][field] for field in _SPEC_FIELDS if field in row["test_case"]
-    }
-    variables = (row["environment"] or {}).get("variables", {})
-    return _spec(row["id"], json.dumps(document), json.dumps(variables))
+def _spec_of(tx: Tx, run_id: uuid.UUID) -> TestCaseSpec:
+    """The run's own copy, which never changes, with its variables replaced."""
+    if run_id in _specs:
+        return _specs[run_id]
+    row: Any = tx.cursor().execute(_DOCUMENTS, (run_id,)).fetchone()
+    document, environment = row
+    kept = {name: document[name] for name in _SPEC_FIELDS if name in document}
+    variables = (environment or {}).get("variables", {})
+    spec = TestCaseSpec.model_validate_json(json.dumps(kept)).resolve(variables)
+    if len(_specs) >= _MAX_SPECS:
+        _specs.clear()
+    _specs[run_id] = spec
+    return spec
 
 
 def claim(tx: Tx, run_id: uuid.UUID, step: int) -> Step | None:
     """Take the step, or None if it is done, not due, or another worker has it."""
-    # Losing a claim in a crash loses nothing: the lease would have run out anyway.
     cursor = tx.cursor()
     cursor.row_factory = dict_row
-    cursor.execute("SET LOCAL synchronous_commit = off")
     values = {"id": run_id, "step": step, "lease": settings().lease_s}
     row: Any = cursor.execute(_CLAIM, values, prepare=True).fetchone()
-    if row is None:
-        return None
-    fields = {
-        name: row[name] for name in row if name not in ("test_case", "environment", "test_case_id")
-    }
-    return Step(**fields, spec=_spec_of(row), due_at=row["now"])
+    return Step(**row, due_at=row["now"]) if row else None
 
 
 def renew(tx: Tx, step: Step) -> bool:
@@ -145,6 +147,7 @@ def complete(tx: Tx, step: Step) -> None:
 
 def perform(tx: Tx, step: Step) -> None:
     """Do the claimed step, by its phase, and complete it: one transaction."""
+    step.spec = _spec_of(tx, step.id)
     if step.status == "queued":
         step.deadline_at = step.now + timedelta(seconds=step.spec.timeout_total_s())
         timeline.note(tx, step.id, "started")
