@@ -8,6 +8,7 @@ from testbench.components import (
     Column,
     amount,
     card,
+    confirm,
     data_table,
     every,
     facts,
@@ -15,6 +16,7 @@ from testbench.components import (
     shell,
     view,
 )
+from testbench.state.auth import AuthState
 from testbench.state.system import EVERY_S, SystemState
 
 
@@ -75,4 +77,33 @@ def _body() -> rx.Component:
             ),
             title="This bench",
         ),
+        rx.cond(SystemState.demo_devices > 0, _demo()),
+    )
+
+
+def _demo() -> rx.Component:
+    remove = rx.button(
+        rx.icon("trash-2", size=14),
+        "Remove the demo",
+        on_click=SystemState.ask_remove(True),
+        color_scheme="red",
+        variant="soft",
+    )
+    return card(
+        rx.text(
+            SystemState.demo_devices,
+            " simulated devices with their tests, environments and runs, to try the bench with.",
+            size="2",
+            margin_bottom="3",
+        ),
+        rx.cond(AuthState.role != "viewer", remove),
+        confirm(
+            title="Remove the demo?",
+            lost="Its devices, readings, test cases, environments and runs are lost.",
+            action="Remove the demo",
+            is_open=SystemState.is_removing,
+            on_open_change=SystemState.ask_remove,
+            on_confirm=SystemState.remove_demo,
+        ),
+        title="Demo",
     )

@@ -243,6 +243,13 @@ def renew_tokens(tx: Tx) -> dict[str, str]:
     return tokens
 
 
+def size(tx: Tx, actor: Actor) -> int:
+    """How many demo devices there are."""
+    require(actor, "viewer")
+    demo = select(col(Device.id)).where(col(Device.demo), col(Device.removed_at).is_(None))
+    return len(list(tx.session.scalars(demo)))
+
+
 def remove(tx: Tx, actor: Actor) -> int:
     """Take everything of the demo away; how many devices. Conflict while one is in a run."""
     require(actor, "engineer")

@@ -119,6 +119,7 @@ class _Batch:
 _new = tuple.__new__
 _presence: dict[uuid.UUID, tuple[float, int]] = {}
 _units: dict[keys.Key, str] = {}
+_learned: set[uuid.UUID] = set()
 _tokens: dict[str, tuple[uuid.UUID, float]] = {}
 
 
@@ -186,6 +187,7 @@ def _store(tx: Tx, messages: Sequence[Message], checked: Sequence[Sent | BadRequ
         _keep_refused(tx, messages, batch.refused, present)
     _note_presence(tx, batch.heard, now)
     written = stores.store().write(tx, batch.readings)
+    _learn_units(tx, set(batch.newest))
     _note_units(tx, batch.units)
     tx.after_commit(partial(_show, batch, now))
     return Ingested(written.accepted, written.duplicates, batch.refused)
@@ -354,6 +356,15 @@ def _remember_presence(
     for id in due:
         clock = heard[id].clock_off_ms
         _presence[id] = (moment, clock if clock is not None else _presence.get(id, (0, 0))[1])
+
+
+def _learn_units(tx: Tx, device_ids: set[uuid.UUID]) -> None:
+    """The units that were written down before this process first heard of a device."""
+    if len(_learned) > MAX_CACHED:
+        _learned.clear()
+    if fresh := device_ids - _learned:
+        _units.update(keys.units(tx, list(fresh)))
+        _learned.update(fresh)
 
 
 def _note_units(tx: Tx, units: Mapping[keys.Key, str]) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import reflex as rx
 
 from testbench import __version__
-from testbench.services import health
+from testbench.services import demo, health
 from testbench.state import live
-from testbench.state.auth import guarded
+from testbench.state.auth import call, guarded
 from testbench.state.views import ViewState
 
 EVERY_S = 5
@@ -41,6 +41,8 @@ class SystemState(ViewState, rx.State):
     status: str = ""
     parts: list[Part] = []
     version: str = __version__
+    demo_devices: int = 0
+    is_removing: bool = False
 
     @rx.event
     @guarded()
@@ -54,7 +56,21 @@ class SystemState(ViewState, rx.State):
     async def refresh(self):
         await self._read()
 
+    @rx.event
+    @guarded("engineer")
+    async def ask_remove(self, is_open: bool):
+        self.is_removing = is_open
+
+    @rx.event
+    @guarded("engineer")
+    async def remove_demo(self):
+        self.is_removing = False
+        removed = await call(demo.remove)
+        await self._read()
+        return rx.toast.success(f"The demo is gone: {removed} devices and what belonged to them.")
+
     async def _read(self) -> None:
+        self.demo_devices = await call(demo.size)
         found = await asyncio.to_thread(health.check)
         self.status = found.status
         self.parts = [
