@@ -120,9 +120,13 @@ class DevicesState(ViewState, rx.State):
     async def refresh_figures(self):
         """The rows that are shown, their figures alone."""
         found = await call(fleet.some, [uuid.UUID(row.id) for row in self.rows])
-        by_id = {str(device.id): device for device in found}
-        if len(by_id) == len(self.rows):
-            self.now = [figures_now(by_id[row.id], row.metrics) for row in self.rows]
+        shown = [(str(device.id), key_metrics(device.latest)) for device in found]
+        if shown != [(row.id, row.metrics) for row in self.rows]:
+            await self._read()
+            return
+        self.now = [
+            figures_now(device, row.metrics) for device, row in zip(found, self.rows, strict=True)
+        ]
 
     def _read_address(self) -> None:
         query = self._query()
