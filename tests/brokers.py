@@ -118,6 +118,7 @@ class Peer:
         self.granted: list[str] = []
         self.manual = bool(options.get("manual_ack"))
         will = options.pop("will", None)
+        inflight = options.pop("inflight", 20)
         name = options.pop("client_id", f"peer-{uuid.uuid4().hex}")
         self.client = Client(CallbackAPIVersion.VERSION2, client_id=name, **options)
         if username:
@@ -126,6 +127,7 @@ class Peer:
             self.client.will_set(*will)
         self.client.reconnect_delay_set(1, 1)
         self.client.max_queued_messages_set(0)
+        self.client.max_inflight_messages_set(inflight)
         self.client.on_connect = self._connected
         self.client.on_disconnect = self._lost
         self.client.on_publish = self._published

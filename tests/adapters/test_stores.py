@@ -292,6 +292,17 @@ def test_a_window_is_read_without_loss_at_size(store: Store, device: uuid.UUID) 
     assert np.array_equal(series.values, values)
 
 
+def test_a_long_window_is_read_in_blocks_that_fit(
+    store: Store, device: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("testbench.adapters.stores.postgres.BLOCK_ROWS", 7)
+    monkeypatch.setattr("testbench.adapters.stores.influx.CHUNK_ROWS", 7)
+    points = [Point(T0 + i, "x" if i % 5 == 3 else float(i)) for i in range(28)]
+    write(store, *[(device, "m", *point) for point in points])
+
+    assert read(store, device, "m", T0, T0 + 100) == points
+
+
 # --- PostgreSQL alone ---------------------------------------------------------------------------
 
 

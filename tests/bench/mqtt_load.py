@@ -1,4 +1,4 @@
-"""A publisher that costs next to nothing: MQTT 3.1.1 packets made beforehand, sent by the socket."""
+"""A publisher that costs next to nothing: MQTT 3.1.1 packets made beforehand, and a socket."""
 
 import itertools
 import socket
