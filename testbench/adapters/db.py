@@ -114,6 +114,11 @@ def engine() -> Engine:
     )
 
 
+@lru_cache
+def _autocommitting() -> Engine:
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
 class Tx:
     """One open transaction: its session, its clock, and what to tell the bus after commit."""
 
@@ -173,7 +178,7 @@ def statement() -> Iterator[Tx]:
 
     For the hot paths of clock and workers alone; what follows the first statement is not undone.
     """
-    with Session(engine().execution_options(isolation_level="AUTOCOMMIT")) as session:
+    with Session(_autocommitting()) as session:
         tx = Tx(session)
         yield tx
     tx._committed()  # pyright: ignore[reportPrivateUsage] (its own module)
