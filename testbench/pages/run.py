@@ -149,6 +149,7 @@ def _exports() -> rx.Component:
             target="_blank" if format == "html" else "",
             download=format != "html",
             class_name="tb-chip",
+            custom_attrs={"reloadDocument": True},  # a file of the API, no page of the app
         )
         for format, label in EXPORTS
     ]

@@ -322,7 +322,7 @@ def test_an_older_revision_is_read_and_brought_back(quiet: Open, app_server: Ben
     expect(page.get_by_text("temp stays at most 30 °C")).to_be_visible()
     page.get_by_role("button", name="Save").click()
 
-    expect(page.get_by_text("Revision 3")).to_be_visible()
+    expect(page.get_by_role("link", name="Revision 3")).to_be_visible()
     now = api(page, app_server, "GET", f"/api/test-cases/{made['id']}")
     assert (now["revision"], now["criteria"][0]["high"]) == (3, 30.0)
 
