@@ -26,10 +26,11 @@ def _port_ranges(value: object) -> object:
         return value
     ports: list[int] = []
     for part in value.replace(",", " ").split():
-        first, _, last = part.partition("-")
-        if not 0 < int(first) <= int(last or first) < 65536:
+        first, dash, last = part.partition("-")
+        low, high = int(first), int(last if dash else first)
+        if not 0 < low <= high < 65536:
             raise ValueError("ports are 1 to 65535, ranges ascend")
-        ports += range(int(first), int(last or first) + 1)
+        ports += range(low, high + 1)
     return list(dict.fromkeys(ports))
 
 

@@ -48,7 +48,8 @@ async def exchange(
     except h11.ProtocolError as error:
         raise DeviceFailed("The device's answer is cut off, or not HTTP.") from error
     finally:
-        writer.close()
+        # At once: a device that hangs would keep a polite goodbye waiting for ever.
+        writer.transport.abort()
 
 
 def _host(ip: Address, port: int) -> str:

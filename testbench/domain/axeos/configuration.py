@@ -120,7 +120,8 @@ def fault_of(key: str, value: object) -> str | None:
     fault = _type_fault(setting.type, value)
     if fault is not None or setting.low is None or setting.high is None:
         return fault
-    size = len(value.encode()) if isinstance(value, str) else number_of(value)
+    text = isinstance(value, str)
+    size = len(value.encode("utf-8", "replace")) if text else number_of(value)
     if size is None or setting.low <= size <= setting.high:
         return None
     of = " characters" if setting.type == "text" else ""

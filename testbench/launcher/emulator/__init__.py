@@ -1,6 +1,7 @@
 """Emulated AxeOS devices: real sockets, each firmware's ways, and faults to switch on."""
 
 import asyncio
+import resource
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,6 +43,8 @@ def main(
 ) -> int:
     """Serve `devices` until Ctrl-C, SIGTERM or `seconds`; 1 if an address is taken."""
     plan = Plan(devices, versions, host, port, network, seed, speed, 1.0, 0.5, control_port, mdns)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each device listens, and is asked
     try:
         return asyncio.run(_run(plan, seconds))
     except OSError as error:

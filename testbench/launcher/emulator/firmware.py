@@ -149,7 +149,8 @@ class Firmware(NamedTuple):
         """Whether this value is of the wrong type or out of bounds."""
         takes = _TAKES[key]
         if takes.kind is str:
-            return not isinstance(value, str) or not takes.low <= len(value.encode()) <= takes.high
+            size = len(value.encode("utf-8", "replace")) if isinstance(value, str) else -1
+            return not takes.low <= size <= takes.high
         if takes.kind is list:
             return not isinstance(value, list)
         if not isinstance(value, int | float) or (takes.kind is float and isinstance(value, bool)):
