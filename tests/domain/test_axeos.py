@@ -258,7 +258,8 @@ def test_of_an_unknown_version_or_key_nothing_is_held_back() -> None:
     [
         ("temptarget", 34, "must be 35 to 66"), ("temptarget", 67, "must be 35 to 66"),
         ("temptarget", 66, None), ("hostname", "", "must be 1 to 32 characters"),
-        ("hostname", "x" * 33, "must be 1 to 32 characters"), ("hostname", "x" * 32, None), ("hostname", "\ud800", None),
+        ("hostname", "x" * 33, "must be 1 to 32 characters"), ("hostname", "x" * 32, None),
+        ("hostname", "\ud800", None),
         ("frequency", "600", "must be a number"), ("frequency", 600.5, None),
         ("autofanspeed", "yes", "must be true or false"), ("autofanspeed", 1, None),
         ("pools", {}, "must be a list"), ("future", object(), None),
