@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -60,11 +61,14 @@ class Stage:
         """Killed at the end; what it said goes to its own file."""
         log = self.folder / f"{uuid.uuid4().hex}.log"
         with log.open("wb") as out:
-            child = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+            child = subprocess.Popen(
+                command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+            )
         try:
             yield child
         finally:
-            child.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # a pool's children as well
             child.wait()
 
     @contextmanager
@@ -109,7 +113,8 @@ class Stage:
 
     def ended(self, run_id: str, seconds: float = RUN_S) -> dict[str, Any]:
         """The run once it is terminal."""
-        wait_until(lambda: self.run(run_id)["ended_at"], seconds, self.said)
+        tell = lambda: f"{self.run(run_id)['timeline']}\n{self.said()}"  # noqa: E731
+        wait_until(lambda: self.run(run_id)["ended_at"], seconds, tell)
         return self.run(run_id)
 
     def said(self) -> str:
