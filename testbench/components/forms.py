@@ -157,6 +157,7 @@ def schema_form(
     only: Sequence[str] | None = None,
     skip: Sequence[str] = ("kind",),
     labels: Mapping[str, str] | None = None,
+    suggestions: Mapping[str, str] | None = None,
     prefix: str = "",
 ) -> rx.Component:
     """The fields of a pydantic model, two a row.
@@ -164,14 +165,22 @@ def schema_form(
     `schema`: `Model.model_json_schema()`, known when the page is built (a union: one form a kind,
     in an `rx.match`). `values`: Var of {field: value}. `on_change(field, value)`: the event for a
     change; text and numbers arrive as text (empty: not given), switches as bool. `errors`: Var of
-    {field: message}. `prefix` keeps ids apart where a form stands several times.
+    {field: message}. `suggestions`: field → id of a datalist. `prefix` keeps ids apart where a form
+    stands several times.
     """
     fields = [name for name in (only or schema["properties"]) if name not in skip]
     faults = rx.Var.create(NO_ERRORS) if errors is None else errors
     return rx.grid(
         *(
             _schema_field(
-                name, _resolved(schema, name), values, on_change, faults, labels or {}, prefix
+                name,
+                _resolved(schema, name),
+                values,
+                on_change,
+                faults,
+                labels or {},
+                (suggestions or {}).get(name),
+                prefix,
             )
             for name in fields
         ),
@@ -207,6 +216,7 @@ def _schema_field(
     on_change: Callable[[str, Any], Any],
     errors: Any,
     labels: Mapping[str, str],
+    suggested: str | None,
     prefix: str,
 ) -> rx.Component:
     key = f"{prefix}{name}"
@@ -238,6 +248,8 @@ def _schema_field(
             common["placeholder"] = "number or {{variable}}"
             return text_field(key, label, unit=_unit(name), **common)
         return number_field(key, label, unit=_unit(name), **common)
+    if suggested:
+        common["custom_attrs"] = {"list": suggested}
     return text_field(key, label, **common)
 
 

@@ -284,7 +284,10 @@ def test_a_test_case_is_tried_on_stored_data_before_it_is_saved(
         feeder.temp = 35.0
         expect_temp(page, app_server, made["id"], 35.0)
     page.reload()
-    page.locator("#criterion-metric").fill("temp")
+    metric = page.locator("#criterion-metric")
+    known = page.locator(f"#{metric.get_attribute('list')} option")
+    expect(known.and_(page.locator("[value=temp]"))).to_have_count(1)
+    metric.fill("temp")
     page.locator("#try-device").select_option(made["id"])
     page.get_by_role("button", name="Try").click()
 

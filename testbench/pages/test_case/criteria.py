@@ -176,6 +176,7 @@ def _form_of(kind: str, draft: Draft) -> rx.Component:
             errors=draft.errors,
             only=[*first, *middle, *last],
             labels=LABELS,
+            suggestions={"metric": "metrics", "other_metric": "metrics"},
             prefix="criterion-",
         ),
     )

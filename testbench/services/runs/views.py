@@ -133,7 +133,9 @@ def get(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> RunView:
     run = find(tx, run_id)
     tx.session.refresh(run)
     events = tx.session.scalars(
-        select(RunEvent).where(col(RunEvent.run_id) == run.id).order_by(col(RunEvent.at), col(RunEvent.id))
+        select(RunEvent)
+        .where(col(RunEvent.run_id) == run.id)
+        .order_by(col(RunEvent.at), col(RunEvent.id))
     )
     return _view(run, tx.now, parts(tx, [run.id])[run.id], list(events))
 
