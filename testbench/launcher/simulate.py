@@ -180,7 +180,10 @@ def _value(cell: str) -> float | str:
 def _enter(data: Path) -> None:
     """Takes the URLs of the bench that runs on this folder, where one does."""
     if data.exists():
-        known: dict[str, str] = Instance(data.expanduser().resolve()).state().get("env", {})
+        state = Instance(data.expanduser().resolve()).state()
+        known: dict[str, str] = state.get("env", {})
+        if state.get("url"):
+            known = {"PUBLIC_URL": state["url"], **known}
         for name, value in known.items():
             os.environ.setdefault(name, value)
         settings.cache_clear()
@@ -197,11 +200,11 @@ def _connect(options: argparse.Namespace, senders: list[Sender]) -> Fleet:
 
 def _senders(options: argparse.Namespace) -> list[Sender]:
     names = [f"{options.name}-{number:03d}" for number in range(1, options.devices + 1)]
-    if options.token or options.password:
+    if options.url or options.token or options.password:
         with _person(options) as client:
             return [_register_by_rest(client, name, options.kind) for name in names]
     if not settings().database_url:
-        raise Refused("No bench runs on this folder (--data), and no --token or --password given.")
+        raise Refused("No bench runs on this folder (--data), and no --url given.")
     return [_register(name, options.kind) for name in names]
 
 
@@ -230,7 +233,8 @@ def _person(options: argparse.Namespace) -> httpx.Client:
     client = httpx.Client(base_url=options.url or settings().public_url, timeout=10)
     token = options.token
     if not token:
-        credentials = {"username": options.username, "password": options.password}
+        password = options.password or settings().admin_password
+        credentials = {"username": options.username, "password": password}
         answer = client.post("/api/auth/login", json=credentials)
         answer.raise_for_status()
         token = answer.json()["token"]
@@ -262,6 +266,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--url", help="the bench (default: the one that runs on DIR)")
     add("--mqtt-url", metavar="URL", help="its broker, mqtt://host:port")
     add("--username", default="admin")
-    add("--password", default=settings().admin_password, help="of a person who may add devices")
+    add("--password", help="of a person who may add devices (default: ADMIN_PASSWORD)")
     add("--token", help="or their access token")
     return parser
