@@ -230,17 +230,14 @@ def _id_of(tx: db.Tx, name: str) -> str:
 
 
 def _person(options: argparse.Namespace) -> httpx.Client:
-    client = httpx.Client(base_url=options.url or settings().public_url, timeout=10)
-    token = options.token
+    """Calls of a person who may add devices."""
+    url, token = options.url or settings().public_url, options.token
     if not token:
         password = options.password or settings().admin_password
         credentials = {"username": options.username, "password": password}
-        answer = client.post("/api/auth/login", json=credentials)
-        answer.raise_for_status()
-        token = answer.json()["token"]
-    client.cookies.clear()
-    client.headers["Authorization"] = f"Bearer {token}"
-    return client
+        answer = httpx.post(f"{url}/api/auth/login", json=credentials, timeout=10)
+        token = answer.raise_for_status().json()["token"]
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
 
 def _register_by_rest(client: httpx.Client, name: str, kind: str) -> Sender:
