@@ -7,7 +7,7 @@ import {
 } from "recharts";
 import { absolute, duration, number } from "$/public/values.jsx";
 
-const COLORS = ["indigo", "teal", "orange", "crimson", "cyan", "grass", "violet", "brown"];
+const COLORS = ["indigo", "teal", "orange", "crimson", "cyan", "grass", "violet", "brown", "plum", "blue", "bronze"];
 const GAP_STEPS = 3;
 
 // A metric has the same colour on every page; of two alike in one chart the second moves on.

@@ -55,7 +55,7 @@ def _table() -> rx.Component:
 
 
 def _name(one: Any) -> rx.Component:
-    you = rx.badge("you", color_scheme="gray", high_contrast=True)
+    you = rx.badge("you", color_scheme="gray", high_contrast=True, class_name="tb-wide")
     return rx.hstack(
         rx.el.span(one.name, class_name="tb-strong"), rx.cond(one.is_me, you), align="center"
     )
