@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from testbench.adapters import cache
 
 CHANNEL = "testbench:events"
+PAUSE_S = 2.0
 log = structlog.get_logger()
 
 
@@ -19,11 +21,19 @@ class Event(NamedTuple):
     id: str
 
 
+@lru_cache
+def _pause() -> cache.Pause:
+    return cache.Pause(PAUSE_S)
+
+
 def publish(events: Iterable[Event]) -> None:
     """Tell all listeners, in one message; a cache that is away costs the news, not the work."""
+    if _pause().lasts():
+        return
     try:
         cache.client().publish(CHANNEL, json.dumps([list(event) for event in events]))
     except cache.Away as error:
+        _pause().begin()
         log.warning("bus_away", error=type(error).__name__)
 
 

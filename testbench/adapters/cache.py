@@ -1,5 +1,6 @@
 """Redis (or Valkey): one bounded client per process; nothing here is the only copy of anything."""
 
+import time
 from functools import lru_cache
 
 import redis
@@ -26,3 +27,19 @@ def client() -> redis.Redis:
         socket_connect_timeout=TIMEOUT_S,
         health_check_interval=15,
     )
+
+
+class Pause:
+    """After a failure, what can be done without is left out for `seconds`: nobody waits twice."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """The cache did not answer."""
+        self._until = time.monotonic() + self._seconds
+
+    def lasts(self) -> bool:
+        """True until it is time to ask again."""
+        return time.monotonic() < self._until

@@ -29,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Who = Role | Literal["public", "anybody"] | Callable[[Request], None]
 """A role; `public`, limited per address; `anybody`, not even that; or a check of one's own."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+UNLIMITED_S = 2.0
 log = structlog.get_logger()
 
 
@@ -132,14 +133,22 @@ def _limiter() -> FixedWindowRateLimiter:
     return FixedWindowRateLimiter(storage)
 
 
+@lru_cache
+def _pause() -> cache.Pause:
+    return cache.Pause(UNLIMITED_S)
+
+
 def limit(key: str) -> None:
     """Count a call against RATE_LIMIT; TooMany with the seconds to wait. No cache, no limit."""
+    if _pause().lasts():
+        return
     item = limits.parse(settings().rate_limit)
     try:
         if _limiter().hit(item, "api", key):
             return
         reset = _limiter().get_window_stats(item, "api", key).reset_time
     except cache.Away as error:
+        _pause().begin()
         log.warning("rate_limit_unavailable", error=type(error).__name__)
         return
     raise TooMany("Too many calls; slow down.", retry_after=seconds_until(reset))

@@ -229,3 +229,30 @@ def test_a_paused_part_is_503_within_5_s_and_comes_back_by_itself(
         assert int(answer.headers["retry-after"]) >= 1
         assert took < 5, took
     assert started.status_code == 201
+
+
+def test_with_a_token_a_paused_redis_costs_freshness_and_nothing_else(
+    api: Api, servers: Servers
+) -> None:
+    token = api.made("/api/auth/tokens", {"name": "t", "scope": "write"})["token"]
+    case, device = api.case(), api.device()
+    start = {"test_case_id": case["id"], "device_ids": [device["id"]]}
+    calls = [
+        ("GET", "/api/devices", None, 200),
+        ("GET", f"/api/devices/{device['id']}", None, 200),
+        ("POST", "/api/test-runs", start, 201),
+        ("POST", "/api/devices", {"name": "late", "kind": "http"}, 201),
+        ("GET", "/api/devices", None, 200),
+        ("GET", "/api/ready", None, 503),
+    ]
+    headers = {"Authorization": f"Bearer {token}"}
+    with (
+        served(api.app) as url,
+        httpx.Client(base_url=url, headers=headers, timeout=30) as caller,
+        servers.paused("redis"),
+    ):
+        answers = [(timed(caller, *call), expected) for *call, expected in calls]
+
+    for (took, answer), expected in answers:
+        assert answer.status_code == expected, answer.text
+        assert took < 5, (answer.request.url, took)
