@@ -31,7 +31,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 DEFAULT_DEADLINE_S = 60.0
-REQUEST_BUDGET_S = 4.5
+REQUEST_BUDGET_S = 4.0
 REQUEST_TRIES = 3
 POOL_WAIT_S = 1
 CONNECT_S = 2
@@ -232,7 +232,7 @@ def _outage() -> _Outage:
     return _Outage()
 
 
-def run(work: Callable[[Tx], T], *, attempt_s: float = 1.4) -> T:
+def run(work: Callable[[Tx], T], *, attempt_s: float = 1.3) -> T:
     """A request's transaction: at most 3 tries inside 5 s, then Unavailable with Retry-After.
 
     A try whose commit may have happened is not repeated.
