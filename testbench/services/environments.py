@@ -72,7 +72,7 @@ class EnvironmentView(EnvironmentBody):
 
 
 def _view(row: Environment) -> EnvironmentView:
-    return EnvironmentView(**row.model_dump(exclude={"demo"}))
+    return EnvironmentView.model_validate(row, from_attributes=True)
 
 
 def find(tx: Tx, environment_id: str | uuid.UUID, *, lock: bool = False) -> Environment:
