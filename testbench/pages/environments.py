@@ -29,6 +29,8 @@ from testbench.state.environments import (
     Variable,
 )
 
+FORM = "environment-form"
+"""The Save button stands in the title bar, outside of its form."""
 RUNNERS = (("builtin", "The bench's own workers"), ("external", "An external runner (RabbitMQ)"))
 WORDS = {"builtin": "The bench", "external": "External"}
 
@@ -146,7 +148,8 @@ def environment() -> rx.Component:
                 EnvironmentState.loaded & (AuthState.role != "viewer"),
                 rx.button(
                     "Save",
-                    on_click=EnvironmentState.save,
+                    type="submit",
+                    custom_attrs={"form": FORM},
                     loading=EnvironmentState.busy,
                     id="save",
                 ),
@@ -193,7 +196,13 @@ def _form() -> rx.Component:
         ),
         title="How it runs",
     )
-    return rx.el.div(rx.vstack(what, _table(), spacing="4", width="100%"), how, class_name="tb-two")
+    return rx.el.form(
+        rx.vstack(what, _table(), spacing="4", width="100%"),
+        how,
+        class_name="tb-two",
+        on_submit=lambda _form: EnvironmentState.save(),
+        id=FORM,
+    )
 
 
 def _table() -> rx.Component:
@@ -202,6 +211,7 @@ def _table() -> rx.Component:
         "Add a variable",
         size="1",
         variant="soft",
+        type="button",
         on_click=EnvironmentState.add,
     )
     return card(

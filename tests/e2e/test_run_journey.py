@@ -336,7 +336,7 @@ def test_environments_keep_numbers_as_numbers(quiet: Open, app_server: Bench) ->
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_placeholder("max_temp").fill("hot")
     page.get_by_placeholder("30").fill("42.5")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_placeholder("30").press("Enter")
 
     page.wait_for_url(re.compile(r"/environments/?$"))
     expect(page.get_by_role("row").filter(has_text=name)).to_contain_text("42.5")

@@ -23,6 +23,9 @@ from testbench.pages.test_case.trial import trial
 from testbench.state.auth import AuthState
 from testbench.state.test_case import RevisionRow, TestCaseState
 
+FORM = "case-form"
+"""The Save button stands in the title bar, outside of its form."""
+
 
 def test_case() -> rx.Component:
     """The page."""
@@ -70,7 +73,13 @@ def _actions() -> rx.Component:
                     underline="none",
                 ),
             ),
-            rx.button("Save", on_click=TestCaseState.save, loading=TestCaseState.busy, id="save"),
+            rx.button(
+                "Save",
+                type="submit",
+                custom_attrs={"form": FORM},
+                loading=TestCaseState.busy,
+                id="save",
+            ),
             spacing="2",
             align="center",
         ),
@@ -80,10 +89,12 @@ def _actions() -> rx.Component:
 def _body() -> rx.Component:
     return rx.fragment(
         rx.cond(TestCaseState.viewed > 0, _old()),
-        rx.el.div(
+        rx.el.form(
             rx.vstack(_what(), criteria(), spacing="4", width="100%"),
             rx.vstack(_times(), rx.cond(TestCaseState.id != "", _revisions()), spacing="4"),
             class_name="tb-two",
+            on_submit=lambda _form: TestCaseState.save(),
+            id=FORM,
         ),
         trial(),
     )

@@ -80,7 +80,12 @@ def _add() -> rx.Component:
     return rx.dropdown_menu.root(
         rx.dropdown_menu.trigger(
             rx.button(
-                rx.icon("plus", size=14), "Add a criterion", size="1", variant="soft", id="add"
+                rx.icon("plus", size=14),
+                "Add a criterion",
+                size="1",
+                variant="soft",
+                id="add",
+                type="button",
             )
         ),
         rx.dropdown_menu.content(*(item(kind) for kind in KINDS), max_width="420px"),
