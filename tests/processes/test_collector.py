@@ -23,7 +23,7 @@ from tests.brokers import BROKERS, Peer, collecting, embedded_here, embedded_url
 if TYPE_CHECKING:
     from tests.conftest import Env, Servers
 
-NOBODY = uuid.uuid4()
+NOBODY = uuid.UUID(int=7)
 START = 1_780_000_000_000
 
 
