@@ -24,13 +24,14 @@ import msgspec
 from testbench.adapters import db
 from testbench.domain.errors import BenchError, Conflict
 from testbench.domain.identity import BENCH
+from testbench.launcher import emulator
 from testbench.launcher.instance import Instance, Refused
 from testbench.launcher.simulated import HttpFleet, MqttFleet
 from testbench.services import devices
 from testbench.settings import settings
 
 DRAIN_S = 30.0
-OK, NOT_YET = 0, 2
+OK = 0
 CONFLICT = 409
 
 Row = tuple[int | None, dict[str, float | str]]
@@ -73,8 +74,8 @@ def main(arguments: list[str]) -> int:
     """Until Ctrl-C, `--seconds`, or the end of the file. 0: all that was sent was acknowledged."""
     options = _parser().parse_args(arguments)
     if options.kind == "axeos":
-        print("Devices of kind axeos are polled; they cannot be simulated yet.", file=sys.stderr)
-        return NOT_YET
+        # These are polled: they wait to be asked, and know nothing of the bench.
+        return emulator.main(options.devices, seconds=options.seconds)
     stop = Event()
 
     def stopped(_sign: int, _frame: object) -> None:

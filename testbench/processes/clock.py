@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from testbench.adapters import cache, db, queue
+from testbench.adapters import cache, db, queue, stores
 from testbench.services import housekeeping, runs
 
 IDLE_S = 0.2
@@ -151,6 +151,7 @@ def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object
         "accounts": (5, housekeeping.revoke_removed),
         "partitions": (3600, housekeeping.prepare_partitions),
         "keys": (3600, housekeeping.purge),
+        "retention": (3600, stores.expire),
     }
 
 
