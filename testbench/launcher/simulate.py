@@ -31,7 +31,6 @@ from testbench.services import devices
 from testbench.settings import settings
 
 DRAIN_S = 30.0
-OK = 0
 CONFLICT = 409
 
 Row = tuple[int | None, dict[str, float | str]]
@@ -103,7 +102,7 @@ def _simulate(options: argparse.Namespace, stop: Event) -> int:
     finally:
         fleet.close()
     print(f"{sent} messages sent, {fleet.acknowledged} acknowledged.", flush=True)
-    return OK if fleet.acknowledged == sent else 1
+    return int(fleet.acknowledged != sent)
 
 
 def _run(fleet: Fleet, options: argparse.Namespace, stop: Event) -> int:
