@@ -1,6 +1,7 @@
 """Runners: the callback door over HTTP, as the built-in worker uses it."""
 
 import uuid
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import httpx
@@ -33,6 +34,6 @@ def call_back(run_id: uuid.UUID, token: str, body: dict[str, Any]) -> Refused | 
         )
     except httpx.HTTPError as error:
         return Refused(type(error).__name__)
-    if answer.is_success or answer.status_code == httpx.codes.CONFLICT:
+    if answer.is_success or answer.status_code == HTTPStatus.CONFLICT:
         return None
     return Refused(f"{answer.status_code} {answer.text[:200]}", answer.status_code)

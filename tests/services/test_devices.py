@@ -1,4 +1,4 @@
-"""Devices below HTTP: who may, addresses, one function for the shown state, the broker's account."""
+"""Devices below HTTP: who may, addresses, the shown state, the account at the broker."""
 
 import itertools
 import uuid
