@@ -137,10 +137,10 @@ def seed(tx: Tx) -> bool:
 
 
 def _overheating_before(moment: datetime) -> datetime:
-    """The start of a window in which the odd device is at its hottest."""
+    """The start of a window in which the odd device grows too hot."""
     period = 1800
     began = ms(moment) // 1000 // period * period
-    return at((began + 100) * 1000)
+    return at((began + 50) * 1000)
 
 
 def _device(tx: Tx, profile: Any) -> uuid.UUID:
