@@ -9,7 +9,14 @@ from testbench.settings import settings
 def is_own(origin: str, host: str) -> bool:
     """True for a page from the host that was asked, from PUBLIC_URL or CORS_ALLOWED_ORIGINS."""
     named = (settings().public_url.rstrip("/"), *settings().cors_allowed_origins)
-    return urlsplit(origin).netloc == host or origin in named
+    return origin in named or _host_of(origin) == host
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # `http://[` is nobody's page
+        return None
 
 
 def may_connect(origin: str | None, environ: dict[str, Any]) -> bool:

@@ -153,13 +153,13 @@ def test_logout_kills_the_session_its_cookie_and_its_token(client: TestClient) -
     assert client.post("/api/auth/logout", headers=bearer).status_code == 401
 
 
-@pytest.mark.parametrize("origin", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://["])
 def test_cookie_changes_nothing_for_another_sites_page(
-    client: TestClient, origin: dict[str, str]
+    client: TestClient, origin: str | None
 ) -> None:
     client.post("/api/auth/login", json=VIEWER)
 
-    answer = client.post("/api/auth/logout", headers=origin)
+    answer = client.post("/api/auth/logout", headers={"Origin": origin} if origin else {})
 
     assert answer.status_code == 403
     assert client.get("/api/auth/me").status_code == 200
