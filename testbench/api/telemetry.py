@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel
 from testbench.adapters import db
 from testbench.api import bodies, doors
 from testbench.api.doors import Caller, Door, allow
-from testbench.domain.errors import TooLarge
+from testbench.domain.errors import TooLarge, Unauthenticated
 from testbench.services import lists, telemetry
 from testbench.services.telemetry import Message, TelemetryView, ValidationErrorView
 
@@ -112,6 +112,8 @@ async def _receive(request: Request, token: str) -> Accepted:
     message = Message(device_id, payload, "http", received)
     result = await anyio.to_thread.run_sync(telemetry.ingest, [message])
     for refusal in result.refused.values():
+        if isinstance(refusal, telemetry.UnknownDevice):
+            raise Unauthenticated("The device's credential is unknown.") from refusal
         raise refusal
     return Accepted(accepted=result.accepted, duplicates=result.duplicates)
 

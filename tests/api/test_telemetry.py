@@ -123,6 +123,15 @@ def test_a_removed_devices_credential_is_dead(
     problem(sender.post("/api/telemetry", json={"a": 1}), 401)
 
 
+def test_a_credential_that_was_just_used_dies_with_its_device(
+    api: Api, device: dict[str, Any], sender: TestClient
+) -> None:
+    assert sender.post("/api/telemetry", json={"a": 1}).status_code == 200
+    assert api.engineer.delete(f"/api/devices/{device['id']}").status_code == 204
+
+    problem(sender.post("/api/telemetry", json={"a": 1}), 401)
+
+
 def test_max_points_thins_to_extremes_and_below_it_all_come_back(
     api: Api, device: dict[str, Any], sender: TestClient
 ) -> None:

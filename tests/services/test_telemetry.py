@@ -252,14 +252,26 @@ def test_two_collectors_with_one_devices_messages_agree_on_what_is_missing() -> 
     assert (presence(mine)["seq"], presence(mine)["missing"]) == (59, 1)
 
 
-def test_a_clock_that_is_off_is_measured_and_one_without_times_is_not() -> None:
+def test_who_speaks_every_half_second_is_never_offline_after_one() -> None:
+    new = NewDevice(name=f"d-{uuid.uuid4().hex}", kind="http", offline_after_s=1)
+    mine = db.run(lambda tx: devices.create(tx, BENCH, new))
+
+    send(mine, {"a": 1})
+    time.sleep(0.55)
+    send(mine, {"a": 2})
+    time.sleep(0.6)
+
+    assert db.run(lambda tx: devices.get(tx, BENCH, mine.id)).online is True
+
+
+def test_a_clock_that_is_off_is_measured_and_the_benchs_own_is_never_off() -> None:
     mine = device()
 
     send(mine, b'{"ts": %d, "values": {"a": 1}}' % (NOW - 90_000))
     assert presence(mine)["clock_off_ms"] == -90_000
+    send(mine, b'{"ts": %d, "values": {"a": 1}}' % (NOW + 30_000))
+    assert presence(mine)["clock_off_ms"] == 30_000
     send(mine, b'{"a": 1}')
-    assert presence(mine)["clock_off_ms"] == -90_000
-    send(mine, b'{"ts": %d, "values": {"a": 1}}' % NOW)
     assert presence(mine)["clock_off_ms"] == 0
 
 

@@ -6,7 +6,7 @@ from testbench.services.telemetry.credentials import (
     credentials,
     login_failed,
 )
-from testbench.services.telemetry.ingesting import Ingested, Message, ingest
+from testbench.services.telemetry.ingesting import Ingested, Message, UnknownDevice, ingest
 from testbench.services.telemetry.reading import (
     SeriesView,
     TelemetryView,
@@ -20,6 +20,7 @@ __all__ = [
     "Message",
     "SeriesView",
     "TelemetryView",
+    "UnknownDevice",
     "ValidationErrorView",
     "admit",
     "authenticate",

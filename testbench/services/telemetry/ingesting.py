@@ -48,6 +48,10 @@ class Message(NamedTuple):
     """Why the door itself refuses it; it is then only kept."""
 
 
+class UnknownDevice(BadRequest):
+    """It was removed while its message was on the way."""
+
+
 class Ingested(NamedTuple):
     """What became of a batch; every value is in one of them."""
 
@@ -157,7 +161,7 @@ def _sort(
     for index, (message, sent) in enumerate(zip(messages, checked, strict=True)):
         device_id = message.device_id
         if not present.get(device_id):
-            batch.refused[index] = BadRequest(
+            batch.refused[index] = UnknownDevice(
                 "The device is unknown.", errors=[("", "comes from an unknown device")]
             )
             continue
@@ -176,8 +180,8 @@ def _take(batch: _Batch, heard: News, message: Message, sent: Sent) -> None:
     device_id = message.device_id
     if sent.seqs:
         heard.seqs += sent.seqs
-    if sent.newest is not None:
-        heard.clock_off_ms = sent.newest - message.received
+    # What the bench stamps itself cannot be off, whatever the device's clock said before.
+    heard.clock_off_ms = 0 if sent.newest is None else sent.newest - message.received
     newest = batch.newest.get(device_id)
     if newest is None:
         newest = batch.newest[device_id] = {}

@@ -13,7 +13,8 @@ from testbench.adapters.db import Tx
 from testbench.domain import telemetry
 from testbench.domain.telemetry import Heard
 
-PRESENCE_EVERY_S = 1.0
+PRESENCE_EVERY_S = 0.5
+"""Below the shortest `offline_after_s`, 1 s, so that nobody who speaks counts as silent."""
 CLOCK_STEP_MS = 500
 """A clock that moved less is not written down again."""
 MAX_CACHED = 100_000
@@ -28,7 +29,7 @@ class News:
 
 
 _presence: dict[uuid.UUID, tuple[float, int]] = {}
-"""What this process wrote last: a device costs one write a second, not one a message."""
+"""What this process wrote last: a device costs two writes a second, not one a message."""
 
 _LOCK_PRESENCE = """
 SELECT device_id, online, seq, missing, gaps FROM presence
