@@ -75,7 +75,7 @@ def remove_device(actor: Caller, device_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/{device_id}/token")
+@router.post("/{device_id}/token", status_code=201)
 @allow("engineer")
 def renew_token(actor: Caller, device_id: str) -> NewCredential:
     """A new credential; the old one stops working within 5 s."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, field_validator
 from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
@@ -32,7 +32,7 @@ from testbench.services import lists
 from testbench.services.keys import as_id
 
 log = structlog.get_logger()
-OfflineAfter = Field(default=None, ge=1, le=86_400)
+OfflineAfter = Field(default=None, strict=True, ge=1, le=86_400)
 Address = Annotated[str, Field(max_length=100), AfterValidator(normal_address)]
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(each_once)]
 
@@ -66,7 +66,7 @@ class DevicePatch(BaseModel):
 
     name: Name | None = None
     tags: Tags | None = None
-    maintenance: bool | None = None
+    maintenance: StrictBool | None = None
     maintenance_reason: Text | None = None
     offline_after_s: int | None = OfflineAfter
 
