@@ -257,6 +257,9 @@ def test_runs_are_listed_newest_first_and_filtered(api: Api) -> None:
         return [run["id"] for run in answer.json()["items"]]
 
     assert found() == [going, *ids]
+    listed = api.viewer.get(PATH).json()["items"][1]
+    assert listed == api.viewer.get(f"{PATH}/{ids[0]}").json()
+    assert [entry["event"] for entry in listed["timeline"]] == ["queued", "cancel", "cancelled"]
     assert found(status="queued") == found(status="active") == [going]
     assert found(status="cancelled") == found(outcome="aborted") == ids
     assert found(outcome="pass") == found(status="running") == []

@@ -91,11 +91,16 @@ def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def dispatched(tx: Tx, run_id: uuid.UUID) -> None:
-    """The job stands on the queue: from now on its runner's heartbeat counts."""
+    """The job stands on the queue: from now on its deadline counts, and its runner's heartbeat.
+
+    Nobody can tell a job that waits from one whose runner died before its first heartbeat; both
+    end when the deadline is over that the job itself names.
+    """
     run = find(tx, run_id, lock=True)
     if run.phase != "dispatch":
         return
     run.phase, run.due_at, run.sent_until = "external", None, None
+    run.deadline_at = run.deadline_at or tx.now + timedelta(seconds=timeout_s(run))
     timeline.note(tx, run.id, "dispatched", f"attempt {run.attempt}, to an external runner")
     tx.emit("runs", run.id)
 
@@ -113,7 +118,8 @@ def _is_late(tx: Tx, ready_since: datetime) -> ColumnElement[bool]:
     """What the bench itself has held up by being down is given time to catch up."""
     waited = timedelta(seconds=settings().queue_timeout_s)
     silence = timedelta(seconds=settings().heartbeat_timeout_s)
-    held_up = col(Run.started_at) < ready_since
+    began = func.coalesce(col(Run.started_at), col(Run.queued_at))
+    held_up = and_(col(Run.deadline_at).is_not(None), began < ready_since)
     deadline = case(
         (held_up, func.greatest(col(Run.deadline_at), ready_since + READY_GRACE)),
         else_=col(Run.deadline_at),

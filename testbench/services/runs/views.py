@@ -132,12 +132,25 @@ def get(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> RunView:
     require(actor, "viewer")
     run = find(tx, run_id)
     tx.session.refresh(run)
-    events = tx.session.scalars(
+    return _views(tx, [run])[0]
+
+
+def _views(tx: Tx, runs: list[Run]) -> list[RunView]:
+    ids = [run.id for run in runs]
+    members, events = parts(tx, ids), _events(tx, ids)
+    return [_view(run, tx.now, members[run.id], events[run.id]) for run in runs]
+
+
+def _events(tx: Tx, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[RunEvent]]:
+    rows = tx.session.scalars(
         select(RunEvent)
-        .where(col(RunEvent.run_id) == run.id)
+        .where(col(RunEvent.run_id).in_(run_ids))
         .order_by(col(RunEvent.at), col(RunEvent.id))
     )
-    return _view(run, tx.now, parts(tx, [run.id])[run.id], list(events))
+    grouped: dict[uuid.UUID, list[RunEvent]] = {run_id: [] for run_id in run_ids}
+    for row in rows:
+        grouped[row.run_id].append(row)
+    return grouped
 
 
 def matching(
@@ -176,7 +189,7 @@ def list_(
     limit: int = 100,
     cursor: str | None = None,
 ) -> lists.Page[RunView]:
-    """Runs, newest first; timelines are left to `get`."""
+    """Runs, newest first, each as `get` shows it."""
     require(actor, "viewer")
     statement = matching(
         select(Run),
@@ -188,7 +201,4 @@ def list_(
     rows, following = lists.page(
         tx, statement, col(Run.id), limit, cursor, uuid.UUID, newest_first=True
     )
-    runs = [row[0] for row in rows]
-    members = parts(tx, [run.id for run in runs])
-    items = [_view(run, tx.now, members[run.id], []) for run in runs]
-    return lists.Page(items=items, next_cursor=following)
+    return lists.Page(items=_views(tx, [row[0] for row in rows]), next_cursor=following)

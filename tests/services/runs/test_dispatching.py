@@ -243,6 +243,33 @@ def test_an_external_run_nobody_starts_waits_for_the_queues_timeout(bench_env: E
     assert view(run.id).outcome == "timeout"
 
 
+def test_a_job_is_worth_nothing_after_the_deadline_it_names(bench_env: Env) -> None:
+    run = external(bench_env, timeout_s=30)
+    with db.transaction() as tx:
+        job = runs.job(tx, run.id)
+    dispatched(run.id)
+    named = datetime.fromisoformat(job["deadline"]) if job else LONG_AGO
+    kept = row(run.id).deadline_at
+    age(run.id, 29)
+    assert sweep() == 0
+    age(run.id, 2)
+
+    assert sweep(datetime.now(UTC) - timedelta(seconds=30)) == 0  # the bench was away meanwhile
+    assert sweep() == 1
+    assert kept is not None
+    assert abs(kept - named) < timedelta(seconds=5)
+    assert (view(run.id).status, view(run.id).outcome) == ("failed", "timeout")
+
+
+def test_a_job_that_could_not_be_sent_yet_has_no_deadline(bench_env: Env) -> None:
+    run = external(bench_env, timeout_s=30)
+    with db.transaction() as tx:
+        runs.job(tx, run.id)
+    age(run.id, 600)
+
+    assert sweep() == sweep(datetime.now(UTC) - timedelta(seconds=120)) == 0
+
+
 def test_a_run_needs_its_case_and_devices_named_once(bench_env: Env) -> None:
     with pytest.raises(ValueError, match="twice"):
         NewRun(test_case_id="x", device_ids=["a", "a"])
