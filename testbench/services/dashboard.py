@@ -21,9 +21,12 @@ TILES: tuple[str, ...] = ("fleet", "runs", "outcomes", "alerts", "system")
 
 
 class Config(BaseModel):
-    """What a person wants to see: tiles in their order, and a time range such as `24h`."""
+    """What a person wants to see: tiles in their order, and a time range such as `24h`.
 
-    model_config = ConfigDict(extra="forbid")
+    The arrangement is the client's own: what else it writes down comes back as it was.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     tiles: list[JsonValue] = Field(default_factory=lambda: [*TILES], max_length=100)
     range: JsonValue = "24h"

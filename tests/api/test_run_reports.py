@@ -94,6 +94,13 @@ def test_the_dashboard_remembers_its_arrangement(client: TestClient, run_id: str
     assert home["alerts"] == {"active": 0, "by_severity": {"critical": 0, "warning": 0, "info": 0}}
 
 
+def test_what_else_a_client_arranges_comes_back(client: TestClient) -> None:
+    config = {"tiles": [], "range": "24h", "time_range": {"last": "7d"}}
+
+    assert client.put("/api/dashboard/config", json=config).json() == config
+    assert client.get("/api/dashboard").json()["config"] == config
+
+
 def test_tiles_must_be_a_list(client: TestClient) -> None:
     answer = client.put("/api/dashboard/config", json={"tiles": "runs", "range": "7d"})
 
