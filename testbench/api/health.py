@@ -19,9 +19,12 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/ready")
-@allow("public")
+@allow("anybody")
 def ready() -> JSONResponse:
-    """`{status, checks{name: {ok, latency_ms, detail}}}`; 503 if a critical part is down."""
+    """`{status, checks{name: {ok, latency_ms, detail}}}`; 503 if a critical part is down.
+
+    Not limited: probes must neither be refused nor use up what logins may.
+    """
     report = health.check()
     body: dict[str, Any] = report.model_dump()
     return JSONResponse(body, 200 if report.status != "down" else 503)

@@ -64,7 +64,10 @@ def next_due_s(tx: Tx) -> float | None:
 
 
 def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any] | None:
-    """What an external runner gets: plain JSON on the queue `testbench.jobs`. None: too late."""
+    """What an external runner gets: plain JSON on the queue `testbench.jobs`. None: too late.
+
+    `deadline`: when a result is worth nothing any more, whoever took the job at the last moment.
+    """
     run = find(tx, run_id, lock=True)
     if run.phase != "dispatch":
         return None
@@ -74,7 +77,8 @@ def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any] | None:
         .where(col(RunDevice.run_id) == run.id)
         .order_by(col(RunDevice.position))
     )
-    deadline = tx.now + timedelta(seconds=timeout_s(run))
+    waits = max(run.queued_at + timedelta(seconds=settings().queue_timeout_s), tx.now)
+    deadline = waits + timedelta(seconds=timeout_s(run))
     return {
         "run_id": str(run.id),
         "attempt": run.attempt,
@@ -82,25 +86,26 @@ def job(tx: Tx, run_id: uuid.UUID) -> dict[str, Any] | None:
         "token": tokens.issue(run.id, run.attempt),
         "test_case": run.test_case,
         "environment": run.environment,
-        "devices": [
-            device.model_dump(mode="json", include={"id", "name", "kind", "ip", "mac", "tags"})
-            for device in tx.session.scalars(members)
-        ],
+        "devices": [_member(device) for device in tx.session.scalars(members)],
         "deadline": deadline.isoformat(),
     }
 
 
-def dispatched(tx: Tx, run_id: uuid.UUID) -> None:
-    """The job stands on the queue: from now on its deadline counts, and its runner's heartbeat.
+def _member(device: Device) -> dict[str, Any]:
+    """A device in a job, under the name its result will have in the callback, too."""
+    told = device.model_dump(mode="json", include={"id", "name", "kind", "ip", "mac", "tags"})
+    return {"device_id": told["id"], **told}
 
-    Nobody can tell a job that waits from one whose runner died before its first heartbeat; both
-    end when the deadline is over that the job itself names.
+
+def dispatched(tx: Tx, run_id: uuid.UUID) -> None:
+    """The job stands on the queue: it waits there for the queue's timeout.
+
+    Its own timeout counts from the first heartbeat, for a busy runner may take it late.
     """
     run = find(tx, run_id, lock=True)
     if run.phase != "dispatch":
         return
     run.phase, run.due_at, run.sent_until = "external", None, None
-    run.deadline_at = run.deadline_at or tx.now + timedelta(seconds=timeout_s(run))
     timeline.note(tx, run.id, "dispatched", f"attempt {run.attempt}, to an external runner")
     tx.emit("runs", run.id)
 
