@@ -156,14 +156,18 @@ def start(page: Page, case_name: str, device_name: str) -> None:
     page.get_by_role("button", name="Start").click()
 
 
-def test_from_login_to_a_passing_report(browser: Browser, app_server: Bench) -> None:
-    context = browser.new_context(base_url=app_server.url)
+@pytest.mark.parametrize("parts", ["app_server", "embedded_server"])
+def test_from_login_to_a_passing_report(
+    browser: Browser, parts: str, request: pytest.FixtureRequest
+) -> None:
+    bench: Bench = request.getfixturevalue(parts)
+    context = browser.new_context(base_url=bench.url)
     context.set_default_timeout(15_000)
     page, said = context.new_page(), list[str]()
     listen(page, said)
     name, built = unique("dut"), unique("burn-in")
-    log_in(page, app_server)
-    with feeding(app_server.url, register(page, name)):
+    log_in(page, bench)
+    with feeding(bench.url, register(page, name)):
         build(page, built)
         start(page, built, name)
         expect(page.locator("#headline")).to_contain_text("Observing")
