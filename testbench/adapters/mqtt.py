@@ -93,6 +93,14 @@ def topic_of(device_id: uuid.UUID) -> str:
     return f"devices/{device_id}/telemetry"
 
 
+def door() -> tuple[str, int]:
+    """Where devices reach the broker: its host, empty for the bench's own, and its port."""
+    named = broker()
+    # A name without a dot means something on this machine or in its containers alone.
+    nearby = named.host.startswith(("127.", "::1")) or not set(named.host) & set(".:")
+    return "" if nearby else named.host, named.port
+
+
 def provision(device_id: uuid.UUID, token: str) -> None:
     """Let a device in with this credential alone; an older one ends at once, connections too.
 

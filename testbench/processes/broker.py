@@ -30,6 +30,7 @@ from testbench.adapters import mqtt
 from testbench.domain.errors import BenchError, TooMany
 from testbench.processes.collector import NOBODY, device_of
 from testbench.services import telemetry
+from testbench.settings import settings
 
 log = structlog.get_logger()
 
@@ -234,7 +235,7 @@ class BenchBroker(Broker):
     """amqtt's connections and packets, the bench's accounts and delivery."""
 
     def __init__(self, named: mqtt.Broker) -> None:
-        bind = f"{named.host}:{named.port}"
+        bind = f"{settings().listen}:{named.port}"
         super().__init__({"listeners": {"default": {"type": "tcp", "bind": bind}}, "plugins": {}})
         self._named = named
         self._hub = Hub()

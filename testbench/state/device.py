@@ -10,6 +10,7 @@ from typing import Any
 import reflex as rx
 from pydantic import ValidationError
 
+from testbench.adapters import mqtt
 from testbench.domain.errors import BenchError
 from testbench.services import devices, telemetry
 from testbench.services.devices import DevicePatch, DeviceView
@@ -107,6 +108,8 @@ class DeviceState(ViewState, rx.State):
     runs: list[RunRow] = []
     runs_total: int = 0
     refusals: list[Refusal] = []
+    mqtt_host: str = ""
+    mqtt_port: int = 1883
 
     offline_after_s: int = 60
     form_errors: dict[str, str] = {}
@@ -197,6 +200,7 @@ class DeviceState(ViewState, rx.State):
             found = await call(summaries.table, device_id=self.id, limit=RUNS)
             self.runs, self.runs_total = [row_of(run) for run in found.items], found.total
         elif self.tab == "access":
+            self.mqtt_host, self.mqtt_port = mqtt.door()
             await self._read_refusals()
 
     async def _read_charts(self) -> None:

@@ -175,6 +175,23 @@ def test_a_broker_that_is_away_or_hangs_is_unavailable_within_2_s(
 
 
 @pytest.mark.parametrize(
+    ("named", "door"),
+    [
+        ("mqtt://u:p@127.0.0.1:22381?auth=testbench", ("", 22381)),
+        ("mqtt://u:p@localhost", ("", 1883)),
+        ("mqtt://u:p@mosquitto", ("", 1883)),
+        ("mqtt://u:p@192.168.1.9", ("192.168.1.9", 1883)),
+        ("mqtts://u:p@broker.lab", ("broker.lab", 8883)),
+    ],
+)
+def test_devices_are_told_where_the_broker_is(
+    bench_env: "Env", named: str, door: tuple[str, int]
+) -> None:
+    bench_env.set(MQTT_URL=named)
+    assert mqtt.door() == door
+
+
+@pytest.mark.parametrize(
     ("named", "auth", "port"),
     [
         ("mqtt://h", "none", 1883),

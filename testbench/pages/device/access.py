@@ -19,7 +19,8 @@ from testbench.state.device import DeviceState
 
 
 def access() -> rx.Component:
-    host = DeviceState.router.url.netloc.split(":")[0]
+    here = DeviceState.router.url.netloc.split(":")[0]
+    host = rx.cond(DeviceState.mqtt_host != "", DeviceState.mqtt_host, here)
     token = rx.cond(DeviceState.token != "", DeviceState.token, "$TOKEN")
     http = (
         f"curl -X POST {origin()}/api/telemetry \\\n"
@@ -27,7 +28,8 @@ def access() -> rx.Component:
         "  -d '{\"temp\": 21.5}'"
     )
     mqtt = (
-        f"mosquitto_pub -h {host} -u {DeviceState.id} -P {token} \\\n"
+        f"mosquitto_pub -h {host} -p {DeviceState.mqtt_port} \\\n"
+        f"  -u {DeviceState.id} -P {token} \\\n"
         f"  -t devices/{DeviceState.id}/telemetry -q 1 \\\n"
         "  -m '{\"temp\": 21.5}'"
     )
