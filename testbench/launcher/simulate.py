@@ -91,8 +91,11 @@ def main(arguments: list[str]) -> int:
 
 def _simulate(options: argparse.Namespace, stop: Event) -> int:
     _enter(options.data)
+    if options.replay:
+        next(_replayed(options.replay), None)  # before devices are registered for a file of no use
     senders = _senders(options)
-    print(f"{len(senders)} devices send over {options.kind}. Ctrl-C ends it.", flush=True)
+    who = "1 device sends" if len(senders) == 1 else f"{len(senders)} devices send"
+    print(f"{who} over {options.kind}. Ctrl-C ends it.", flush=True)
     fleet = _connect(options, senders)
     try:
         sent = _run(fleet, options, stop)
@@ -154,16 +157,24 @@ def _made_up(index: int) -> Iterator[Row]:
 
 def _replayed(path: Path) -> Iterator[Row]:
     """A CSV file: the first column is the time (UTC where it names no zone), the others metrics."""
-    with path.open(newline="") as file:
+    try:
+        file = path.open(newline="")
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}.") from error
+    with file:
         lines = csv.reader(file)
-        _, *metrics = next(lines)
-        for time_text, *cells in lines:
-            moment = datetime.fromisoformat(time_text)
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            values = {m: _value(cell) for m, cell in zip(metrics, cells, strict=True) if cell}
-            if values:
-                yield round(moment.timestamp() * 1000), values
+        try:
+            _, *metrics = next(lines, [""])
+            for time_text, *cells in filter(None, lines):
+                moment = datetime.fromisoformat(time_text)
+                if moment.tzinfo is None:
+                    moment = moment.replace(tzinfo=UTC)
+                values = {m: _value(cell) for m, cell in zip(metrics, cells, strict=True) if cell}
+                if values:
+                    yield round(moment.timestamp() * 1000), values
+        except (ValueError, csv.Error) as error:
+            where = f"line {lines.line_num} of {path}"
+            raise Refused(f"{where} is no row of a time and values: {error}.") from error
 
 
 def _value(cell: str) -> float | str:

@@ -75,6 +75,29 @@ def test_a_recorded_file_arrives_whole_with_its_own_times(bench: Path) -> None:
     assert stored()["sim-001"]["value"] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "cannot be read"),
+        ("# Notes\n\nno reading at all\n", "line 3 of"),
+        ("timestamp,value\n2014-04-01 00:00:00,1,2\n", "line 2 of"),
+    ],
+)
+def test_a_file_of_no_use_is_refused_before_devices_are_registered(
+    bench: Path, tmp_path: Path, text: str | None, complaint: str
+) -> None:
+    file = tmp_path / "file.csv"
+    if text is not None:
+        file.write_text(text)
+
+    said = simulate(bench, "--replay", str(file))
+
+    assert said.returncode == 1
+    assert complaint in said.stderr
+    assert "Traceback" not in said.stderr
+    assert not stored()
+
+
 def test_without_a_bench_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
