@@ -12,6 +12,7 @@ from testbench.components import (
     countdown,
     data_table,
     empty_state,
+    engineers,
     every,
     figure,
     figures,
@@ -37,9 +38,11 @@ def home() -> rx.Component:
         title="Home",
         active="/",
         actions=[
-            rx.link(
-                rx.button(rx.icon("play", size=14), "New run", size="2", tab_index=-1),
-                href="/runs/new",
+            engineers(
+                rx.link(
+                    rx.button(rx.icon("play", size=14), "New run", size="2", tab_index=-1),
+                    href="/runs/new",
+                )
             )
         ],
     )
@@ -112,8 +115,11 @@ def _live() -> rx.Component:
                 "circle-play",
                 "Nothing runs right now",
                 "Start a run on any available device.",
-                rx.link(
-                    rx.button("New run", variant="soft", size="2", tab_index=-1), href="/runs/new"
+                engineers(
+                    rx.link(
+                        rx.button("New run", variant="soft", size="2", tab_index=-1),
+                        href="/runs/new",
+                    )
                 ),
             ),
         ),

@@ -11,6 +11,7 @@ from testbench.components import (
     countdown,
     data_table,
     empty_state,
+    engineers,
     outcome_badge,
     pager,
     progress_bar,
@@ -51,10 +52,12 @@ def runs() -> rx.Component:
 
 def new_run_button(query: str = "") -> rx.Component:
     """The way to start one."""
-    return rx.link(
-        rx.button(rx.icon("play", size=14), "New run", size="2", tab_index=-1),
-        href=f"/runs/new{query}",
-        underline="none",
+    return engineers(
+        rx.link(
+            rx.button(rx.icon("play", size=14), "New run", size="2", tab_index=-1),
+            href=f"/runs/new{query}",
+            underline="none",
+        )
     )
 
 
@@ -151,6 +154,7 @@ def _table() -> rx.Component:
             href=lambda run: f"/runs/{run.id}",
             selected=lambda run: RunsState.chosen.contains(run.id),
             on_select=lambda run: lambda _on: RunsState.choose(run.id),
+            name=lambda run: f"run {run.number}",
         ),
         pager(RunsState.shown, RunsState.total, RunsState.first_link, RunsState.next_link),
     )

@@ -17,6 +17,7 @@ from testbench.components import (
     view,
 )
 from testbench.components.forms import native_select
+from testbench.state.auth import AuthState
 from testbench.state.users import UsersState
 
 ROLES = (
@@ -36,8 +37,14 @@ def users() -> rx.Component:
         title="Users",
         active="/users",
         actions=[
-            rx.button(
-                rx.icon("plus", size=14), "Add user", on_click=UsersState.open_add(True), size="2"
+            rx.cond(
+                AuthState.role == "admin",
+                rx.button(
+                    rx.icon("plus", size=14),
+                    "Add user",
+                    on_click=UsersState.open_add(True),
+                    size="2",
+                ),
             )
         ],
     )
