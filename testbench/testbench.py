@@ -17,6 +17,8 @@ app = rx.App(
     html_lang="en",
     toaster=rx.toast.provider(position="bottom-right", rich_colors=True, close_button=True),
 )
+# The shell says itself that the connection is lost; Reflex would say it again, in its own words.
+app.app_wraps.pop((5, "Overlay"))
 # rxconfig's list knows no other name of this machine than the ones written down there.
 if app.sio is not None:
     app.sio.eio.cors_allowed_origins = may_connect

@@ -15,13 +15,13 @@ def dialog(
 ) -> rx.Component:
     """A modal window; Esc and a click outside close it through `on_open_change(bool)`."""
     about = (
-        rx.dialog.description(description, size="2", color_scheme="gray", margin_bottom="3")
+        rx.dialog.description(description, size="2", color_scheme="gray", margin_bottom="12px")
         if description is not None
         else rx.fragment()
     )
     return rx.dialog.root(
         rx.dialog.content(
-            rx.dialog.title(title, size="4", margin_bottom="1"), about, *body, max_width=width
+            rx.dialog.title(title, size="4", margin_bottom="4px"), about, *body, max_width=width
         ),
         open=is_open,
         on_open_change=on_open_change,
@@ -48,7 +48,7 @@ def confirm(
                 rx.button(action, color_scheme="red", on_click=on_confirm, loading=busy),
                 justify="end",
                 spacing="3",
-                margin_top="4",
+                margin_top="16px",
             ),
             max_width="440px",
         ),

@@ -20,7 +20,7 @@ def field(
             error != "",
             rx.el.p(
                 rx.icon("circle-alert", size=14, aria_hidden=True),
-                error,
+                rx.el.span(error, class_name="tb-upper-first"),
                 class_name="tb-fault",
                 id=f"{name}-error",
                 role="alert",
@@ -136,7 +136,7 @@ def save_row(
             width="100%",
         ),
         width="100%",
-        margin_top="2",
+        margin_top="8px",
     )
 
 

@@ -54,7 +54,7 @@ def _form() -> rx.Component:
                 custom_attrs={"autoCapitalize": "none", "spellCheck": "false"},
             ),
             _field("Password", "password", type="password", auto_complete="current-password"),
-            rx.button("Log in", type="submit", size="3", width="100%", margin_top="2"),
+            rx.button("Log in", type="submit", size="3", width="100%", margin_top="8px"),
             spacing="4",
             width="100%",
         ),

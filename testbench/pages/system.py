@@ -94,7 +94,7 @@ def _demo() -> rx.Component:
             SystemState.demo_devices,
             " simulated devices with their tests, environments and runs, to try the bench with.",
             size="2",
-            margin_bottom="3",
+            margin_bottom="12px",
         ),
         rx.cond(AuthState.role != "viewer", remove),
         confirm(

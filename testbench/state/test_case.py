@@ -361,7 +361,7 @@ def _utc(text: str, name: str) -> datetime:
 
 def _in_words(error: BenchError) -> str:
     messages = [message for _, message in error.errors]
-    return f"{error.detail} {'; '.join(messages)}." if messages else error.detail
+    return f"{error.detail.rstrip('.')}: {'; '.join(messages)}." if messages else error.detail
 
 
 def _revision(case: TestCaseView, current: int) -> RevisionRow:

@@ -124,6 +124,7 @@ def _hold_dialog() -> rx.Component:
                     placeholder="Fan is being replaced",
                 ),
                 save_row(label="Start maintenance", on_cancel=DeviceState.open_hold(False)),
+                align="stretch",
             ),
             on_submit=DeviceState.hold,
         ),
