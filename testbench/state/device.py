@@ -257,12 +257,13 @@ class DeviceState(ViewState, rx.State):
     async def save(self, form: dict[str, Any]):
         self.saving, self.form_errors = True, {}
         yield
+        silence = str(form.get("offline_after_s", "")).strip()
         try:
             patch = DevicePatch.model_validate(
                 {
                     "name": str(form.get("name", "")).strip(),
                     "tags": split_tags(str(form.get("tags", ""))),
-                    "offline_after_s": str(form.get("offline_after_s", "")).strip(),
+                    "offline_after_s": int(silence) if silence.isdecimal() else silence,
                 }
             )
             await call(devices.change, self.id, patch)
