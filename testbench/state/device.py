@@ -125,6 +125,7 @@ class DeviceState(ViewState, rx.State):
     @guarded()
     async def load(self):
         self._read_address()
+        self.holding = self.removing = False  # what was asked before a reload is not asked again
         live.watch(self, {"devices": {self.id}, **self._tab_topics()})
         if self.tab == "telemetry" and self.span in LIVE_SPANS:
             live.watch_too(self, {"telemetry": {self.id}}, DeviceState.refresh_telemetry, 1.0)
