@@ -46,7 +46,7 @@ fix: install-dev ## Format, and mend what the linter can
 	$(PY) -m ruff format .
 
 bench: install-dev ## The figures: medians and ratios, one after the other
-	$(PY) -m pytest -m bench -p no:xdist -s $(ARGS)
+	$(PY) -m pytest tests/bench -m bench -n 0 -s $(ARGS)
 
 migrate: install-dev ## The next migration: make migrate m="what changes"
 	@test -n "$(m)" || { echo 'Say what changes: make migrate m="…"'; exit 2; }
