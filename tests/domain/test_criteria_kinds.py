@@ -66,14 +66,14 @@ def test_range_limits_are_inclusive() -> None:
 
 def test_range_says_in_words_what_happened() -> None:
     verdict = judged([(0, 20), (1, 35)], kind="range", low=10, high=30, unit="°C")
-    assert verdict.message == "temp reached 35.0 °C at 22:13:21, limit 30 °C"
+    assert verdict.message == "temp reached 35.0 °C at 22:13:21 UTC, limit 30 °C"
     assert verdict.measured == 35.0
     assert verdict.first_violation is not None
     assert verdict.first_violation.at == datetime(2023, 11, 14, 22, 13, 21, tzinfo=UTC)
     assert verdict.first_violation.value == 35.0
     assert verdict.limits == {"low": 10.0, "high": 30.0}
     below = judged([(0.25, -5)], kind="range", low=10, high=30)
-    assert below.message == "temp fell to -5.0 at 22:13:20.250, limit 10"
+    assert below.message == "temp fell to -5.0 at 22:13:20.250 UTC, limit 10"
 
 
 def test_range_never_hides_a_violation_by_rounding() -> None:
@@ -125,7 +125,7 @@ def test_a_reading_of_the_wrong_type_violates() -> None:
     assert (verdict.verdict, verdict.violations, verdict.measured) == ("fail", 2, 20.0)
     assert verdict.first_violation is not None
     assert verdict.first_violation.value == "n/a"
-    assert 'temp was "n/a" at 22:13:21, a number was expected' in verdict.message
+    assert 'temp was "n/a" at 22:13:21 UTC, a number was expected' in verdict.message
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -354,7 +354,7 @@ def test_equals_minds_the_type(value: object, reading: float | str | bool, verdi
 
 def test_equals_names_the_first_that_differed() -> None:
     verdict = judged([(0, "ok"), (1, "hot"), (2, "ok")], kind="equals", value="ok")
-    assert verdict.message == 'temp was "hot" at 22:13:21, expected "ok"'
+    assert verdict.message == 'temp was "hot" at 22:13:21 UTC, expected "ok"'
     assert verdict.measured == "hot"
 
 

@@ -44,11 +44,11 @@ def seconds(value: float) -> str:
 
 
 def clock(ts: int, window: Window) -> str:
-    """The time of day (UTC), with the date if the window spans days, with ms if there are any."""
+    """The time of day in UTC, with the date if the window spans days, with ms if there are any."""
     at = moment(ts)
     form = "%H:%M:%S" if window.start // DAY_MS == window.end // DAY_MS else "%Y-%m-%d %H:%M:%S"
     ms = f".{ts % MS_PER_S:03d}" if ts % MS_PER_S else ""
-    return at.strftime(form) + ms
+    return f"{at.strftime(form)}{ms} UTC"
 
 
 def band(low: float | str | None, high: float | str | None, unit: str | None) -> str:
