@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.services import Bench
 
 TIMEOUT_MS = 10_000
 CHROMIUM = "/usr/bin/chromium"
+# Two test processes and their benches share two cores.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")

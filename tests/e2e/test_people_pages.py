@@ -132,8 +132,11 @@ def test_own_password_is_changed(add: Any, log_in: Any) -> None:
 
     change(PASSWORD, "another long one", "another long two")
     expect(page.get_by_text("is not the same as the new password")).to_be_visible()
+    # The focus goes to the first field with an error: typing goes on when it is there.
+    expect(page.get_by_label("New password again")).to_be_focused()
     change("wrong one", "another long one", "another long one")
     expect(page.get_by_text("is wrong", exact=True)).to_be_visible()
+    expect(page.get_by_label("Current password")).to_be_focused()
     change(PASSWORD, "another long one", "another long one")
 
     expect(page.get_by_text("The password is changed")).to_be_visible()
