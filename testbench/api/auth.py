@@ -101,9 +101,9 @@ def login(request: Request, credentials: Annotated[Credentials, Depends(_credent
 
 @router.post("/logout", status_code=204)
 @allow("viewer")
-def logout(request: Request, actor: Caller) -> Response:
-    """The session and its JWTs are dead."""
-    identity.logout(actor)
+def logout(request: Request, actor: Caller, everywhere: bool = False) -> Response:
+    """The session and its JWTs are dead; with `everywhere`, all of this person's."""
+    identity.logout(actor, everywhere=everywhere)
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=_is_secure(request))
     return answer

@@ -41,13 +41,26 @@ def account() -> rx.Component:
     )
 
 
+def _everywhere() -> rx.Component:
+    return rx.button(
+        rx.icon("log-out", size=14),
+        "Log out everywhere",
+        on_click=AuthState.log_out_everywhere,
+        variant="soft",
+        color_scheme="gray",
+    )
+
+
 def _body() -> rx.Component:
     return rx.fragment(
         rx.el.div(
             card(_password(), title="Password"),
             card(
                 facts(
-                    ("Username", AuthState.username), ("Role", AuthState.role), ("Look", _look())
+                    ("Username", AuthState.username),
+                    ("Role", AuthState.role),
+                    ("Look", _look()),
+                    ("Sessions", _everywhere()),
                 ),
                 title="You",
             ),

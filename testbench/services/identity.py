@@ -80,13 +80,19 @@ def login(username: str, password: str, address: str) -> Login:
     )
 
 
-def logout(actor: Actor) -> None:
-    """The session and its JWTs are dead; Conflict for a token, which has none."""
+def logout(actor: Actor, *, everywhere: bool = False) -> None:
+    """The session and its JWTs are dead, or all of this person's; Conflict for a token.
+
+    `everywhere` leaves access tokens alone: those are deleted one by one.
+    """
     session = sessions.use(actor.session_id) if actor.session_id else None
     if session is None:
         raise Conflict("A personal access token has no session; delete the token instead.")
-    sessions.kill(session)
-    log.info("logout", user_id=str(session.user_id))
+    if everywhere:
+        sessions.kill_all(session.user_id)
+    else:
+        sessions.kill(session)
+    log.info("logout", user_id=str(session.user_id), everywhere=everywhere)
 
 
 def authenticate_cookie(session_id: str | None) -> Actor:

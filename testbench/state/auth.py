@@ -205,6 +205,14 @@ class AuthState(rx.State):
         _forget(self)
         return rx.redirect("/login", replace=True)
 
+    @rx.event
+    @guarded()
+    async def log_out_everywhere(self):
+        """Every session of this person is dead, on every machine."""
+        await asyncio.to_thread(identity.logout, actor(), everywhere=True)
+        _forget(self)
+        return rx.redirect("/login", replace=True)
+
 
 class LoginState(rx.State):
     """The login page: why the last attempt failed, and where to go on."""

@@ -153,6 +153,22 @@ def test_logout_kills_the_session_its_cookie_and_its_token(client: TestClient) -
     assert client.post("/api/auth/logout", headers=bearer).status_code == 401
 
 
+def test_logout_everywhere_kills_every_session_of_this_person_alone(client: TestClient) -> None:
+    def bearer(login: dict[str, str]) -> dict[str, str]:
+        token = client.post("/api/auth/login", json=login).json()["token"]
+        client.cookies.clear()
+        return {"Authorization": f"Bearer {token}"}
+
+    here, elsewhere, other = bearer(VIEWER), bearer(VIEWER), bearer(ADMIN)
+
+    answer = client.post("/api/auth/logout?everywhere=true", headers=here)
+
+    assert answer.status_code == 204
+    assert client.get("/api/auth/me", headers=here).status_code == 401
+    assert client.get("/api/auth/me", headers=elsewhere).status_code == 401
+    assert client.get("/api/auth/me", headers=other).status_code == 200
+
+
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null", "http://["])
 def test_cookie_changes_nothing_for_another_sites_page(
     client: TestClient, origin: str | None
