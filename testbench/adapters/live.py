@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import NotRequired, TypedDict, cast
 
@@ -19,6 +19,7 @@ from testbench.adapters import cache, db, stores
 from testbench.adapters.db import Tx
 from testbench.adapters.stores import series
 from testbench.adapters.stores.base import Point, Value
+from testbench.domain.times import at
 
 log = structlog.get_logger()
 
@@ -128,9 +129,7 @@ def last_seen(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, datetime]:
         _pause(error)
         return {}
     return {
-        id: _moment(int(text))
-        for id, text in zip(device_ids, texts, strict=True)
-        if text is not None
+        id: at(int(text)) for id, text in zip(device_ids, texts, strict=True) if text is not None
     }
 
 
@@ -210,7 +209,7 @@ def _stored(point: tuple[int, Value], unit: str | None) -> str:
 def _read(text: str) -> Latest:
     ts, _, document = text.partition("|")
     value, *unit = _decode(document)
-    latest: Latest = {"value": value, "at": _moment(int(ts))}
+    latest: Latest = {"value": value, "at": at(int(ts))}
     if unit:
         latest["unit"] = unit[0]
     return latest
@@ -227,7 +226,3 @@ def _from_points(
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def _moment(ts: int) -> datetime:
-    return datetime.fromtimestamp(ts / 1000, UTC)

@@ -5,6 +5,8 @@ its own kind of credential), and takes the person by `actor: Caller`. 401, then 
 the body is looked at.
 """
 
+import math
+import time
 from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -156,9 +158,6 @@ def limit(key: str) -> None:
 
 def seconds_until(moment: float) -> int:
     """Whole seconds from now to a Unix time, at least 1."""
-    import math  # noqa: PLC0415
-    import time  # noqa: PLC0415
-
     return max(1, math.ceil(moment - time.time()))
 
 

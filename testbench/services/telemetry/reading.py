@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import BaseModel
 from sqlmodel import col, select
@@ -14,6 +14,7 @@ from testbench.domain import telemetry
 from testbench.domain.errors import Invalid
 from testbench.domain.identity import Actor, require
 from testbench.domain.telemetry import metric_fault
+from testbench.domain.times import at
 from testbench.models import ValidationError
 from testbench.services import devices, lists
 
@@ -74,7 +75,7 @@ def series(
             SeriesView(
                 metric=name,
                 unit=units.get((device.id, name)),
-                points=[(_moment(ts), value) for ts, value in points[name]],
+                points=[(at(ts), value) for ts, value in points[name]],
             )
             for name in names
         ]
@@ -113,7 +114,3 @@ def validation_errors(
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def _moment(ts: int) -> datetime:
-    return datetime.fromtimestamp(ts / 1000, UTC)
