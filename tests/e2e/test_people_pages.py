@@ -163,6 +163,8 @@ def test_token_works_until_it_is_deleted(page: Page, app_server: Bench, browser:
     expect(asked).to_contain_text("refused from then on")
     asked.get_by_role("button", name="Delete token").click()
 
+    # While a dialog is open, what is behind it has no roles: wait until it is gone.
+    expect(asked).to_have_count(0)
     expect(line(page, name)).to_have_count(0)
     assert program.request.get("/api/devices").status == 401
     program.close()

@@ -219,7 +219,7 @@ def test_a_failing_run_shows_what_happened_where(quiet: Open, app_server: Bench)
 def test_two_runs_are_compared_with_what_changed_first(quiet: Open, app_server: Bench) -> None:
     page = quiet("/runs")
     made = device(page, app_server)
-    short = case(page, app_server, duration_s=1, grace_s=0.5)
+    short = case(page, app_server, duration_s=3, grace_s=2)
     body = {"test_case_id": short["id"], "device_ids": [made["id"]]}
     with feeding(app_server.url, made["token"]) as feeder:
         for temp in (20.0, 40.0):
