@@ -4,7 +4,7 @@ import json
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     influxdb_bucket: str = "testbench"
     grafana_url: str | None = None
     grafana_token: str = ""
+    grafana_public: bool = False
+    """Publish the dashboards: whoever has the link sees them without a login."""
+    grafana_source: Literal["postgres", "influxdb", "prometheus"] | None = None
+    """Where the dashboards read from; default: the store that is in use."""
+    grafana_source_uid: str = "testbench"
+    """The uid of that data source in Grafana."""
 
     secret_key: str = ""
     """Signs JWTs and run tokens; the launcher makes one where none is set."""
@@ -77,6 +83,17 @@ class Settings(BaseSettings):
     """Ports that are probed at each address: `80, 8080-8090`."""
     discovery_url: str | None = None
     """A discovery service (`[{ip, mac, type, info}]`) in place of the bench's own."""
+
+    auto_listen: bool = False
+    """Monitor every imprinted device from the start, and those imprinted later."""
+    poll_interval_s: float = Field(default=5, ge=1, le=3600)
+    """How often a device is asked for its state, where it has no interval of its own."""
+    delete_data_on_device_remove: bool = False
+    """Removing a device also deletes its readings and its dashboard."""
+    metrics_hostname_prefix: bool = True
+    """`/metrics` has the names `<hostname>_power_watts` too, and the overview of the fleet."""
+    metrics_token: str = ""
+    """What Prometheus sends as bearer token; empty: `/metrics` is open."""
 
     retention_days: int | None = Field(default=None, gt=0)
     queue_timeout_s: float = Field(default=3600, gt=0)

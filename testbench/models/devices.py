@@ -38,12 +38,40 @@ class Device(SQLModel, table=True):
     token_hash: str | None = Field(default=None, sa_column=Column(Text, unique=True))
     info: dict[str, Any] = columns.document()
     desired: dict[str, Any] = columns.document()
+    """Settings a person or preset wanted, secrets sealed; what is in force is in `info`."""
     tracing: bool = False
+    """Whether the bench asks it for its state; that it does not answer says `poll_error`."""
     trace_logs: bool = False
+    log_listening: bool = False
+    """Whether its log lines are told to whoever follows the fleet's events."""
+    poll_interval_s: float | None = None
+    """None: as the settings say."""
     poll_error: str | None = Field(default=None, sa_column=Column(Text))
     demo: bool = False
     removed_at: datetime | None = columns.moment(null=True)
     created_at: datetime = columns.moment()
+
+
+class DiscoveredDevice(SQLModel, table=True):
+    """What the last search of the network found, managed or not; secrets removed."""
+
+    __tablename__ = "discovered_devices"
+
+    mac: str = Field(sa_column=Column(Text, primary_key=True))
+    ip: str = Field(sa_column=Column(Text, nullable=False))
+    hostname: str | None = Field(default=None, sa_column=Column(Text))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    info: dict[str, Any] = columns.document()
+    found_at: datetime = columns.moment()
+
+
+class Collector(SQLModel, table=True):
+    """A collector that lives: devices are shared out among those whose lease has not run out."""
+
+    __tablename__ = "collectors"
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    lease_until: datetime = columns.moment()
 
 
 class Presence(SQLModel, table=True):

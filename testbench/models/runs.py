@@ -45,6 +45,9 @@ class Run(SQLModel, table=True):
     step: int = Field(default=0, sa_column=Column(Integer, nullable=False))
     due_at: datetime | None = columns.moment(null=True)
     """When the next step is due; null while an external runner has it."""
+    stage: int = 0
+    """How many parts of the setup, or of the teardown, are done."""
+    stage_began: datetime | None = columns.moment(null=True)
     failures: int = 0
     """How often in a row this step failed for a fault of the bench."""
     sent_until: datetime | None = columns.moment(null=True)
@@ -78,6 +81,8 @@ class RunDevice(SQLModel, table=True):
     name: str = Field(sa_column=Column(Text, nullable=False))
     outcome: str | None = Field(default=None, sa_column=Column(Text))
     criteria: list[dict[str, Any]] = columns.document(default=list)
+    restore: dict[str, Any] | None = columns.document(null=True)
+    """The settings its teardown puts back, secrets sealed; written before any is changed."""
 
 
 class RunEvent(SQLModel, table=True):

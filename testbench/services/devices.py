@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from testbench.adapters import db, live, mqtt
 from testbench.adapters.db import Tx
+from testbench.domain.axeos import without_secrets
 from testbench.domain.devices import (
     Kind,
     State,
@@ -158,7 +159,8 @@ def _view(row: Any, latest: Mapping[str, Any], seen: datetime | None) -> DeviceV
     stored = presence.last_seen if presence else None
     moments = [moment for moment in (stored, seen) if moment]
     return DeviceView(
-        **device.model_dump(),
+        **device.model_dump(exclude={"desired"}),
+        desired=without_secrets(device.desired),
         state=shown_state(
             reserved=run_id is not None, maintenance=device.maintenance, online=online
         ),

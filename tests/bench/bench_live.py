@@ -27,9 +27,9 @@ SHOWN_S, COST_KB = 0.5, 8.0
 _FLEET = """
 WITH made AS (
     INSERT INTO devices (id, name, kind, tags, offline_after_s, maintenance, info, desired, tracing,
-        trace_logs, demo, created_at)
+        trace_logs, log_listening, demo, created_at)
     SELECT gen_random_uuid(), 'bench-' || lpad(n::text, 5, '0'), 'simulated', '{}', 86400, false,
-        '{}', '{}', false, false, false, now()
+        '{}', '{}', false, false, false, false, now()
     FROM generate_series(1, %s) AS n RETURNING id)
 INSERT INTO presence (device_id, last_seen, online, missing, gaps, clock_off_ms)
 SELECT id, now(), true, 0, '[]', 0 FROM made
