@@ -16,7 +16,18 @@ import redis
 from psycopg import sql
 
 from testbench.settings import Settings
-from tests.services import Bench, Env, Servers, bare_env, bench, forget, influx_shim, undertaker
+from tests.services import (
+    LAB,
+    LAB_PORT,
+    Bench,
+    Env,
+    Servers,
+    bare_env,
+    bench,
+    forget,
+    influx_shim,
+    undertaker,
+)
 
 
 def pytest_configure() -> None:
@@ -148,7 +159,11 @@ def bench_env(
 
 @pytest.fixture(scope="session")
 def app_server(folder: Path) -> Iterator[Bench]:
-    """A whole bench on real servers of its own."""
+    """A whole bench on real servers of its own.
+
+    It may call devices at 127.0.0.1 (any port) and in `LAB`; what discovery finds of them listens
+    at `LAB_PORT`.
+    """
     mine = Servers(folder / "app-servers")
     with undertaker(mine.folder):
         names = {
@@ -158,6 +173,7 @@ def app_server(folder: Path) -> Iterator[Bench]:
             "MQTT_URL": "mqtt",
         }
         env = {variable: mine.url(name) for variable, name in names.items()}
+        env |= {"DISCOVERY_NETWORKS": f"{LAB}, 127.0.0.1/32", "DISCOVERY_PORTS": str(LAB_PORT)}
         with bench(folder / "app", env, mine) as running:
             yield running
         mine.down()

@@ -27,6 +27,9 @@ from testbench.launcher.instance import PORTS, is_free
 ROOT = Path(__file__).resolve().parents[2]
 UP_S = 180.0
 """With the first build of the front end."""
+LAB = f"127.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}.0/27"
+"""The network of this test process's emulated devices: `emulate(n, network=LAB, port=LAB_PORT)`."""
+LAB_PORT = 9880
 
 
 @dataclass(frozen=True)
