@@ -104,9 +104,13 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('rollout_id', 'device_id')
     )
     op.create_index('rollout_devices_device', 'rollout_devices', ['device_id', 'rollout_id'], unique=False)
+    op.add_column('devices', sa.Column('info_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('devices', sa.Column('log_listening', sa.Boolean(), nullable=False, server_default='false'))
     op.add_column('devices', sa.Column('poll_interval_s', sa.Float(), nullable=True))
     op.add_column('run_devices', sa.Column('restore', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True))
+    op.add_column('run_devices', sa.Column('stage', sa.Integer(), nullable=False, server_default='0'))
+    op.alter_column('run_devices', 'stage', server_default=None)
+    op.add_column('runs', sa.Column('presets', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True))
     op.add_column('runs', sa.Column('stage', sa.Integer(), nullable=False, server_default='0'))
     op.alter_column('devices', 'log_listening', server_default=None)
     op.alter_column('runs', 'stage', server_default=None)
@@ -114,11 +118,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column('runs', 'presets')
+    op.drop_column('run_devices', 'stage')
     op.drop_column('runs', 'stage_began')
     op.drop_column('runs', 'stage')
     op.drop_column('run_devices', 'restore')
     op.drop_column('devices', 'poll_interval_s')
     op.drop_column('devices', 'log_listening')
+    op.drop_column('devices', 'info_at')
     op.drop_index('rollout_devices_device', table_name='rollout_devices')
     op.drop_table('rollout_devices')
     op.drop_index(op.f('ix_configuration_changes_device_id'), table_name='configuration_changes')

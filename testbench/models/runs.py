@@ -38,6 +38,8 @@ class Run(SQLModel, table=True):
     test_case: dict[str, Any] = columns.document()
     environment_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid, index=True))
     environment: dict[str, Any] | None = columns.document(null=True)
+    presets: dict[str, Any] | None = columns.document(null=True)
+    """What its setup applies, as it was at the start: id → name and configuration, sealed."""
     demo: bool = False
 
     attempt: int = 1
@@ -81,8 +83,12 @@ class RunDevice(SQLModel, table=True):
     name: str = Field(sa_column=Column(Text, nullable=False))
     outcome: str | None = Field(default=None, sa_column=Column(Text))
     criteria: list[dict[str, Any]] = columns.document(default=list)
+    stage: int = 0
+    """How many parts of the setup are done on it."""
     restore: dict[str, Any] | None = columns.document(null=True)
-    """The settings its teardown puts back, secrets sealed; written before any is changed."""
+    """The settings its teardown puts back, secrets sealed; written before any is changed.
+
+    Null again once they are back, or given up."""
 
 
 class RunEvent(SQLModel, table=True):
