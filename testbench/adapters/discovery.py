@@ -57,6 +57,8 @@ Report = Callable[[Progress], None]
 async def probe(
     report: Report | None = None,
     *,
+    on_found: Callable[[Found], None] | None = None,
+    is_over: Callable[[], bool] = lambda: False,
     networks: Sequence[Network] | None = None,
     ports: Sequence[int] | None = None,
     announced_s: float = ANNOUNCED_S,
@@ -64,13 +66,15 @@ async def probe(
 ) -> list[Found]:
     """Every device that answers now, one entry a MAC; `report` hears of each address asked.
 
-    Networks and ports default to the settings; `announced_s=0` leaves mDNS out. Raises Invalid
-    where there are too many addresses to ask, BadGateway where the named service fails.
+    `on_found` hears of each answer as it comes, also of a second one with the same MAC; once
+    `is_over` nothing more is asked. Networks and ports default to the settings; `announced_s=0`
+    leaves mDNS out. Raises Invalid where there are too many addresses to ask, BadGateway where
+    the named service fails.
     """
     if settings().discovery_url and networks is None:
         return await from_service(settings().discovery_url or "")
     networks = settings().discovery_networks if networks is None else networks
-    scan = _Scan(networks, report)
+    scan = _Scan(networks, report, on_found, is_over)
     scan.add(targets(networks, settings().discovery_ports if ports is None else ports))
     async with asyncio.TaskGroup() as group:
         if announced_s and networks:
@@ -93,9 +97,17 @@ def targets(networks: Iterable[Network], ports: Sequence[int]) -> list[str]:
 class _Scan:
     """One search: what is left to ask, and what has answered."""
 
-    def __init__(self, networks: Sequence[Network], report: Report | None) -> None:
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        report: Report | None,
+        on_found: Callable[[Found], None] | None,
+        is_over: Callable[[], bool],
+    ) -> None:
         self._networks = networks
         self._report = report
+        self._on_found = on_found
+        self._is_over = is_over
         self._known: dict[str, int] = {}
         """Address → its place, in which results are listed."""
         self._left: list[str] = []
@@ -128,11 +140,13 @@ class _Scan:
         return list(by_mac.values())
 
     async def _worker(self) -> None:
-        while self._left:
+        while self._left and not self._is_over():
             address = self._left.pop()
             found = await ask(address, self._networks)
             if found is not None:
                 self._found[address] = found
+                if self._on_found is not None:
+                    self._on_found(found)
             self._asked += 1
             if self._report is not None:
                 self._report(Progress(self._asked, len(self._known), len(self._found)))

@@ -51,6 +51,8 @@ class Device(SQLModel, table=True):
     removed_at: datetime | None = columns.moment(null=True)
     created_at: datetime = columns.moment()
 
+    forget_before: datetime | None = columns.moment(null=True)
+    """Removed with its data: all up to then is still to be deleted, however often it returns."""
 
 class DiscoveredDevice(SQLModel, table=True):
     """What the last search of the network found, managed or not; secrets removed."""
