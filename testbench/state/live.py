@@ -7,29 +7,22 @@ changes often. Tabs that left are forgotten.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-import redis.asyncio
 import reflex as rx
 import structlog
 from reflex.event import Event
 
 from testbench.adapters import bus, sessions
-from testbench.settings import settings
+from testbench.adapters.bus import EVERYTHING
 from testbench.state.auth import AuthState, actor
 
 COALESCE_S = 0.25
-SILENCE_S = 15.0
-"""The bus is asked for a sign of life that often."""
-MAX_PAUSE_S = 5.0
 MAX_IDS = 50_000
 """More changes than that in one pass count as a change of everything."""
-EVERYTHING = "*"
 log = structlog.get_logger()
 
 
@@ -110,49 +103,13 @@ def start(app: rx.App) -> None:
     """Listen for as long as the app runs."""
 
     async def listen() -> None:
-        await _listen(settings().redis_url)
+        await bus.listen(note)
 
     async def tell() -> None:
         await _tell(app)
 
     app.register_lifespan_task(listen)
     app.register_lifespan_task(tell)
-
-
-async def _listen(url: str | None) -> None:
-    """Reads the bus for ever; after an outage every page reads anew what it may have missed."""
-    pause = 0.1
-    while url:
-        try:
-            async with (
-                redis.asyncio.from_url(url, decode_responses=True) as client,
-                client.pubsub(ignore_subscribe_messages=True) as channel,
-            ):
-                await channel.subscribe(bus.CHANNEL)
-                note([bus.Event(EVERYTHING, EVERYTHING)])
-                pause = 0.1
-                await _read(channel)
-        except (redis.RedisError, OSError) as error:
-            log.warning("bus_lost", error=type(error).__name__)
-        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (jitter, no secret)
-        pause = min(pause * 2, MAX_PAUSE_S)
-
-
-async def _read(channel: Any) -> None:
-    asked = False
-    while True:
-        message = await channel.get_message(timeout=SILENCE_S)
-        if message is None:
-            if asked:
-                raise TimeoutError("the bus gave no sign of life")
-            await channel.ping()
-        asked = message is None
-        if message is None or message["type"] != "message":
-            continue
-        try:
-            note(bus.parse(message["data"]))
-        except (ValueError, TypeError) as error:
-            log.warning("bus_message_unreadable", error=type(error).__name__)
 
 
 async def _tell(app: rx.App) -> None:

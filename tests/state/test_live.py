@@ -75,7 +75,7 @@ async def _until(true: object) -> None:
 
 def test_listener_hears_the_bus_and_overhears_nonsense(bench_env: "Env", redis_url: str) -> None:
     async def check() -> None:
-        task = asyncio.create_task(live._listen(redis_url))
+        task = asyncio.create_task(bus.listen(live.note))
         await _until(lambda: EVERYTHING in live._changed)
         live._changed.clear()
 
@@ -94,7 +94,7 @@ def test_listener_comes_back_after_the_bus_was_away(
     bench_env: "Env", redis_url: str, servers: Servers
 ) -> None:
     async def check() -> None:
-        task = asyncio.create_task(live._listen(redis_url))
+        task = asyncio.create_task(bus.listen(live.note))
         await _until(lambda: EVERYTHING in live._changed)
         live._changed.clear()
 
