@@ -1,5 +1,6 @@
 """A test case's document: how long, with what around it, judged by which criteria."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
@@ -30,14 +31,29 @@ Duration = Annotated[
 Text = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
 
 
+class ApplyPreset(BaseModel, extra="forbid", frozen=True):
+    """The device takes a preset's settings, and reports them, within `timeout_s`."""
+
+    kind: Literal["apply_preset"] = "apply_preset"
+    preset_id: uuid.UUID
+    timeout_s: Duration = 60.0
+
+
+class Restart(BaseModel, extra="forbid", frozen=True):
+    """The device takes the order to restart within `timeout_s`."""
+
+    kind: Literal["restart"] = "restart"
+    timeout_s: Duration = 60.0
+
+
 class WaitOnline(BaseModel, extra="forbid", frozen=True):
-    """A step of the setup: the device must be online within `timeout_s`."""
+    """The device is online within `timeout_s`; after a change or a restart: heard of anew."""
 
     kind: Literal["wait_online"] = "wait_online"
     timeout_s: Duration = 60.0
 
 
-SetupStep = WaitOnline  # with a second kind: Annotated[A | B, Field(discriminator="kind")]
+SetupStep = Annotated[ApplyPreset | Restart | WaitOnline, Field(discriminator="kind")]
 
 
 class TestCaseSpec(BaseModel, frozen=True):
@@ -70,6 +86,14 @@ class TestCaseSpec(BaseModel, frozen=True):
     def variables(self) -> set[str]:
         """The names of the environment's variables that the criteria need."""
         return set[str]().union(*(criterion.variables() for criterion in self.criteria))
+
+    def configures(self) -> bool:
+        """Whether its setup speaks to the devices themselves."""
+        return any(not isinstance(step, WaitOnline) for step in self.setup)
+
+    def preset_ids(self) -> set[uuid.UUID]:
+        """The presets that its setup applies."""
+        return {step.preset_id for step in self.setup if isinstance(step, ApplyPreset)}
 
     def resolve(self, variables: Variables) -> Self:
         """With every variable replaced; Invalid with the path of each field that does not fit."""

@@ -86,9 +86,7 @@ class RunDevice(SQLModel, table=True):
     stage: int = 0
     """How many parts of the setup are done on it."""
     restore: dict[str, Any] | None = columns.document(null=True)
-    """The settings its teardown puts back, secrets sealed; written before any is changed.
-
-    Null again once they are back, or given up."""
+    """The settings its teardown puts back, secrets sealed; null once they are, or given up."""
 
 
 class RunEvent(SQLModel, table=True):

@@ -1,6 +1,7 @@
 """What a test case may say, and how it is told where it is wrong."""
 
 import json
+import uuid
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -120,9 +121,26 @@ def test_a_wrong_test_case_is_refused_at_its_field(fields: dict[str, object]) ->
 
 
 def test_steps_of_the_setup_are_checked_too() -> None:
-    wrong = {**CASE, "setup": [{"kind": "wait_online", "timeout_s": 0}]}
-    assert where_wrong(wrong) == ["setup.0.timeout_s"]
-    assert where_wrong({**CASE, "setup": [{"kind": "dance"}]}) == ["setup.0.kind"]
+    wait = {"kind": "wait_online", "timeout_s": 30}
+    assert where_wrong({**CASE, "setup": [{**wait, "timeout_s": 0}]}) == ["setup.0.timeout_s"]
+    assert where_wrong({**CASE, "setup": [wait, {**wait, "s": 1}]}) == ["setup.1.s"]
+    assert where_wrong({**CASE, "setup": [{"kind": "dance"}]}) == ["setup.0"]
+    assert where_wrong({**CASE, "setup": [{"kind": "apply_preset"}]}) == ["setup.0.preset_id"]
+    named = {"kind": "apply_preset", "preset_id": "quiet"}
+    assert where_wrong({**CASE, "setup": [named]}) == ["setup.0.preset_id"]
+
+
+def test_a_setup_knows_its_presets_and_whether_it_speaks_to_devices() -> None:
+    preset = uuid.uuid4()
+    wait, restart = {"kind": "wait_online"}, {"kind": "restart", "timeout_s": 5}
+    apply = {"kind": "apply_preset", "preset_id": str(preset)}
+
+    idle = TestCaseSpec.model_validate({**CASE, "setup": [wait]})
+    busy = TestCaseSpec.model_validate({**CASE, "setup": [apply, restart, wait, apply]})
+
+    assert (idle.configures(), idle.preset_ids()) == (False, set())
+    assert (busy.configures(), busy.preset_ids()) == (True, {preset})
+    assert busy.timeout_total_s() == 60 + 5 + 60 + 60 + 10 + 5 + 60
 
 
 def test_the_defaults_are_those_of_the_product() -> None:
