@@ -7,6 +7,10 @@ import unicodedata
 MAX_LINE = 4096
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Control characters, halves of pairs, and what ends a line to some readers.
+_UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""What turns the direction of writing: a line could then read as something else."""
 
 
 class LineJoiner:
@@ -41,4 +45,8 @@ def plain(line: str) -> str:
     shown = _COLOUR.sub("", line).replace("\t", " ")
     if shown.isprintable():
         return shown.rstrip()
-    return "".join(c for c in shown if unicodedata.category(c) not in ("Cc", "Cs")).rstrip()
+    return "".join(c for c in shown if _is_fit(c)).rstrip()
+
+
+def _is_fit(character: str) -> bool:
+    return unicodedata.category(character) not in _UNFIT and character not in _TURNS

@@ -1,7 +1,7 @@
 """AxeOS (ESP-Miner) devices: JSON over HTTP, logs over a WebSocket, each call within bounds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,12 +62,17 @@ class Axeos:
         """`POST /api/system/restart`: answers text until 2.12, JSON from 2.13; about 1 s away."""
         await self._ask("POST", "/api/system/restart", CHANGE_S)
 
-    async def logs(self) -> AsyncIterator[str]:
-        """`ws://…/api/ws`: raw chunks of up to 4,096 bytes, joined into lines."""
+    async def logs(self, opened: Callable[[], None] | None = None) -> AsyncGenerator[str]:
+        """`ws://…/api/ws`: raw chunks of up to 4,096 bytes, joined into lines.
+
+        `opened` is called once the device has taken the connection.
+        """
         lines = LineJoiner()
         pinned = await addresses.allowed_soon(self._address, self._networks)
         try:
             async with _Logs(f"ws://{pinned.netloc(HTTP_PORT)}/api/ws") as socket:
+                if opened is not None:
+                    opened()
                 while True:
                     # Undecoded: a chunk may end within a character.
                     for line in lines.feed(await socket.recv(decode=False)):

@@ -1,6 +1,6 @@
 """What the bench asks of any managed device, whatever it speaks."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Protocol
 
 from testbench.domain.axeos import name_of
@@ -31,7 +31,7 @@ class Driver(Protocol):
         """Have it restart; it is away for a while after."""
         ...
 
-    def logs(self) -> AsyncIterator[str]:
+    def logs(self, opened: Callable[[], None] | None = None) -> AsyncGenerator[str]:
         """Its log, line by line, until it or the caller ends; raises DeviceFailed when cut off."""
         ...
 
