@@ -4,10 +4,12 @@ from fastapi import APIRouter
 
 from testbench.api import (
     auth,
+    configurations,
     dashboard,
     devices,
     environments,
     health,
+    presets,
     runs,
     telemetry,
     test_cases,
@@ -18,6 +20,8 @@ ROUTERS: list[APIRouter] = [
     auth.router,
     users.router,
     devices.router,
+    configurations.router,
+    presets.router,
     telemetry.reading,
     telemetry.router,
     test_cases.router,
