@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=10, gt=0)
     resend_s: float = Field(default=30, gt=0)
     max_attempts: int = Field(default=1, ge=1)
+    teardown_away_s: float = Field(default=60, gt=0)
+    """A device that a teardown cannot reach for so long goes into maintenance."""
     heartbeat_timeout_s: float = Field(default=60, gt=0)
     db_pool_size: int = Field(default=10, gt=0)
 

@@ -15,7 +15,7 @@ from tests import made_runs
 
 TIMES = (
     "queued_at", "due_at", "sent_until", "lease_until", "heartbeat_at", "started_at",
-    "window_start", "window_end", "deadline_at",
+    "window_start", "window_end", "deadline_at", "stage_began",
 )  # fmt: skip
 
 

@@ -50,7 +50,9 @@ def _perform(claimed: runs.Step) -> None:
             runs.deliver(claimed)
             return
         with db.transaction() as tx:
-            runs.perform(tx, claimed)
+            errand = runs.perform(tx, claimed)
+        if errand is not None:
+            errand()
     except runs.Fenced:
         log.info("step_fenced", run=str(claimed.id), step=claimed.step)
     except Exception as error:

@@ -1,6 +1,7 @@
 """Runs: start, step, judge, finish; one file per verb, this page is the table of contents."""
 
 from testbench.services.runs.callbacks import Callback, Heartbeat, admit, callback, heartbeat
+from testbench.services.runs.claims import Fenced, Step, claim, renew
 from testbench.services.runs.delivering import deliver
 from testbench.services.runs.dispatching import (
     Due,
@@ -13,7 +14,7 @@ from testbench.services.runs.dispatching import (
 )
 from testbench.services.runs.finishing import cancel, finish
 from testbench.services.runs.starting import NewRun, purge_keys, start
-from testbench.services.runs.stepping import Fenced, Step, claim, perform, renew, retry
+from testbench.services.runs.stepping import perform, retry
 from testbench.services.runs.views import RunView, get, list_
 
 __all__ = [

@@ -3,8 +3,9 @@
 from testbench.adapters import db, runners
 from testbench.services.runs import timeline, tokens
 from testbench.services.runs.callbacks import Callback
+from testbench.services.runs.claims import Fenced, Step
 from testbench.services.runs.finishing import Ending, finish
-from testbench.services.runs.stepping import Fenced, Step, retry
+from testbench.services.runs.stepping import retry
 from testbench.services.runs.views import find
 
 HOPELESS = frozenset({400, 413, 422})

@@ -13,13 +13,16 @@ from testbench.domain.runs import ACTIVE
 from testbench.models import Device, Run, RunDevice
 from testbench.services.runs import timeline, tokens
 from testbench.services.runs.finishing import Ending, conclude, finish, timed_out
+from testbench.services.runs.staging import give_up
 from testbench.services.runs.views import find, timeout_s
 from testbench.settings import settings
 
 BATCH = 500
 READY_GRACE = timedelta(seconds=60)
 ENDING_GRACE = timedelta(seconds=120)
-"""What teardown and callback may take after the run's deadline."""
+"""What teardown and callback may take after the run's deadline, and from their begin."""
+ENDING_AT_MOST = timedelta(hours=1)
+"""While a worker is at it: hundreds of devices that hang take their time."""
 # The mark is only a hint, so its commit need not reach the disk.
 _DUE = """
 WITH hint AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
@@ -129,12 +132,15 @@ def _is_late(tx: Tx, ready_since: datetime) -> ColumnElement[bool]:
         (held_up, func.greatest(col(Run.deadline_at), ready_since + READY_GRACE)),
         else_=col(Run.deadline_at),
     )
-    is_ending = col(Run.phase).in_(("teardown", "callback"))
+    is_ending = or_(col(Run.phase).in_(("teardown", "callback")), col(Run.ending).is_not(None))
+    ending_since = func.greatest(deadline, col(Run.stage_began))
+    at_it = func.coalesce(col(Run.lease_until) > tx.now, False)
     queued = col(Run.status) == "queued"
     return or_(
         and_(queued, func.greatest(col(Run.queued_at), ready_since) < tx.now - waited),
         and_(not_(is_ending), deadline < tx.now),
-        and_(is_ending, deadline < tx.now - ENDING_GRACE),
+        and_(is_ending, not_(at_it), ending_since < tx.now - ENDING_GRACE),
+        and_(is_ending, ending_since < tx.now - ENDING_AT_MOST),
         and_(
             col(Run.phase) == "external",
             func.greatest(col(Run.heartbeat_at), ready_since) < tx.now - silence,
@@ -144,8 +150,9 @@ def _is_late(tx: Tx, ready_since: datetime) -> ColumnElement[bool]:
 
 
 def _end_late(tx: Tx, run: Run) -> None:
-    if run.phase in ("teardown", "callback"):
+    if run.ending is not None:
         timeline.note(tx, run.id, "fault", f"the {run.phase} did not come to an end")
+        give_up(tx, run, "the teardown did not come to an end")
         finish(tx, run, Ending.model_validate(run.ending))
     elif run.status == "queued":
         reason = "Nobody took the run from the queue in time."

@@ -65,7 +65,22 @@ def finish(tx: Tx, run: Run, ending: Ending) -> None:
 
 
 def conclude(tx: Tx, run: Run, ending: Ending) -> None:
-    """Go to the end of a locked run: through its teardown if it has one to do, else at once."""
+    """Go to the end of a locked run: through its teardown if it has one to do, else at once.
+
+    A worker that speaks to the run's devices now is not overtaken: what it sends last would count.
+    It sees the ending, and goes on from there; if it dies, whoever takes the step after it does.
+    """
+    if not _is_staging(tx, run):
+        conclude_now(tx, run, ending)
+        return
+    run.ending = ending.model_dump(mode="json")
+    run.message = "Ending; first the devices that are being set up"
+    tx.session.flush()
+    tx.emit("runs", run.id)
+
+
+def conclude_now(tx: Tx, run: Run, ending: Ending) -> None:
+    """The same, from within the run's own step."""
     if not needs_teardown(run):
         finish(tx, run, ending)
         return
@@ -74,8 +89,21 @@ def conclude(tx: Tx, run: Run, ending: Ending) -> None:
     _due_now(tx, run, "teardown")
 
 
+def _is_staging(tx: Tx, run: Run) -> bool:
+    """Whether a living worker is at a setup that changes devices."""
+    document: dict[str, Any] = run.test_case
+    changes = any(part["kind"] != "wait_online" for part in document.get("setup", []))
+    return changes and run.phase == "setup" and _is_leased(tx, run)
+
+
+def _is_leased(tx: Tx, run: Run) -> bool:
+    return run.lease_until is not None and run.lease_until > tx.now
+
+
 def _due_now(tx: Tx, run: Run, phase: Phase) -> None:
     """The next step is `phase`, at once; whoever does another one now is fenced off."""
+    if run.phase != phase:
+        run.stage, run.stage_began = 0, None
     run.phase, run.step, run.due_at = phase, run.step + 1, tx.now
     run.claim = run.lease_until = run.sent_until = None
     tx.session.flush()
@@ -103,9 +131,21 @@ def cancel(tx: Tx, actor: Actor, run_id: str) -> RunView:
     timeline.note(tx, run.id, "cancel", f"asked for by {actor.username}")
     ending = Ending(outcome="aborted", reason=reason)
     if run.phase == "teardown":
-        # The step number rises, so a teardown that is being done cannot write its old ending over.
-        run.ending = ending.model_dump(mode="json")
-        _due_now(tx, run, "teardown")
+        _end_otherwise(tx, run, ending)
     else:
         conclude(tx, run, ending)
     return get(tx, actor, run.id)
+
+
+def _end_otherwise(tx: Tx, run: Run, ending: Ending) -> None:
+    """The step number rises, so a teardown that is being done cannot write its old ending over.
+
+    One that speaks to devices now is let go on: it reads the ending when it is done.
+    """
+    run.ending = ending.model_dump(mode="json")
+    restoring = any(part.restore is not None for part in parts(tx, [run.id])[run.id])
+    if restoring and _is_leased(tx, run):
+        tx.session.flush()
+        tx.emit("runs", run.id)
+    else:
+        _due_now(tx, run, "teardown")

@@ -10,13 +10,14 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from testbench.adapters.db import Tx
+from testbench.domain.devices import POLLED
 from testbench.domain.errors import Conflict, Invalid, NotFound
 from testbench.domain.identity import Actor, require
 from testbench.domain.ids import new_id
 from testbench.domain.names import Name
-from testbench.domain.test_cases import TestCaseSpec
-from testbench.models import Device, IdempotencyKey, Run, RunDevice
-from testbench.services import devices, environments, test_cases
+from testbench.domain.test_cases import ApplyPreset, TestCaseSpec
+from testbench.models import Device, IdempotencyKey, Preset, Run, RunDevice
+from testbench.services import devices, environments, presets, test_cases
 from testbench.services.keys import as_id
 from testbench.services.reservations import reserve
 from testbench.services.runs import timeline
@@ -26,6 +27,7 @@ from testbench.settings import settings
 MAX_NAME = 200
 MAX_KEY = 200
 KEY_LIFE = timedelta(hours=24)
+UNCONFIGURABLE = "the bench cannot configure or restart it"
 _WHY = {"in_test": "is in a run", "offline": "is offline", "maintenance": "is in maintenance"}
 
 
@@ -97,7 +99,9 @@ def _start(tx: Tx, actor: Actor, new: NewRun) -> RunView:
     external = environment is not None and environment.runner == "external"
     if external and not settings().rabbitmq_url:
         raise Invalid("An external runner needs RabbitMQ.", errors=[("environment_id", "external")])
+    copies = _presets(tx, spec)
     _check_tags(spec, chosen)
+    _check_configurable(spec, chosen)
     _check_available(tx, chosen)
     run = Run(
         id=new_id(),
@@ -107,7 +111,8 @@ def _start(tx: Tx, actor: Actor, new: NewRun) -> RunView:
         test_case=case.model_dump(mode="json"),
         environment_id=environment.id if environment else None,
         environment=environment.model_dump(mode="json") if environment else None,
-        phase="dispatch" if external else "setup",
+        presets=copies,
+        phase="dispatch" if external and not spec.setup else "setup",
         queued_at=tx.now,
         due_at=tx.now,
     )
@@ -185,6 +190,37 @@ def _check_tags(spec: TestCaseSpec, chosen: list[Device]) -> None:
     ]
     if lacking:
         raise Invalid("The test case asks for tags.", errors=lacking)
+
+
+def _presets(tx: Tx, spec: TestCaseSpec) -> dict[str, Any] | None:
+    """The run's copy of what its setup applies, secrets sealed; Invalid naming what is unknown."""
+    copies: dict[str, Any] = {}
+    unknown: list[tuple[str, str]] = []
+    for i, part in enumerate(spec.setup):
+        if not isinstance(part, ApplyPreset):
+            continue
+        row = tx.session.get(Preset, part.preset_id)
+        if row is None:
+            unknown.append((f"setup.{i}.preset_id", f"there is no preset {part.preset_id}"))
+        else:
+            copies[str(row.id)] = {"name": row.name, "configuration": presets.applied(row)}
+    if unknown:
+        raise Invalid("The test case applies a preset that there is not.", errors=unknown)
+    return copies or None
+
+
+def _check_configurable(spec: TestCaseSpec, chosen: list[Device]) -> None:
+    """A setup that changes devices needs such as take changes from the bench."""
+    if not spec.configures():
+        return
+    errors: list[tuple[str, str]] = []
+    for device in chosen:
+        if device.kind not in POLLED:
+            errors.append((str(device.id), f"{device.name} is {device.kind}: {UNCONFIGURABLE}"))
+        elif not device.ip:
+            errors.append((str(device.id), f"{device.name} has no address"))
+    if errors:
+        raise Invalid(f"The setup cannot be done: {errors[0][1]}.", errors=errors)
 
 
 def purge_keys(tx: Tx) -> int:
