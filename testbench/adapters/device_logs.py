@@ -168,7 +168,7 @@ def tail(device_id: uuid.UUID, count: int) -> list[LogLine]:
     try:
         found = cache.client().xrevrange(_LINES + str(device_id), count=count)
     except redis.RedisError as error:
-        raise Unavailable("The store of device logs does not answer.", retry_after=5) from error
+        raise _unavailable() from error
     return _lines(cast("_Entries", found))[::-1]
 
 
@@ -185,6 +185,15 @@ def follow(after: Mapping[uuid.UUID, str]) -> dict[uuid.UUID, list[LogLine]]:
         _away(error)
         return {}
     return {id: _lines(some) for id, some in zip(after, found, strict=True) if some}
+
+
+def now() -> str:
+    """The place in any device's stream at which its next line comes; Unavailable without Redis."""
+    try:
+        seconds, micros = cast("tuple[int, int]", cache.client().time())
+    except redis.RedisError as error:
+        raise _unavailable() from error
+    return f"{seconds * 1000 + micros // 1000}-0"
 
 
 def listen(device_ids: Collection[uuid.UUID | str], seconds: float) -> None:
@@ -232,6 +241,10 @@ def forget(device_id: uuid.UUID) -> None:
 
 def _lines(entries: _Entries) -> list[LogLine]:
     return [LogLine(id, fields.get("l", "")) for id, fields in entries]
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The store of device logs does not answer.", retry_after=5)
 
 
 def _away(error: Exception) -> None:

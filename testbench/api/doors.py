@@ -88,7 +88,7 @@ def _admit(request: Request, who: Who) -> None:
         if callable(who):
             who(request)
             return
-        actor = _authenticate(request)
+        actor = authenticate(request)
     except (Unauthenticated, NotFound):
         limit(f"address:{address(request)}")
         raise
@@ -100,7 +100,8 @@ def _admit(request: Request, who: Who) -> None:
     request.state.actor = actor
 
 
-def _authenticate(request: Request) -> Actor:
+def authenticate(request: Request) -> Actor:
+    """Who calls, by token or cookie; Unauthenticated, Forbidden, or Unavailable."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if token:
         if scheme.lower() != "bearer":

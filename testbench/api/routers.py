@@ -6,6 +6,7 @@ from testbench.api import (
     auth,
     configurations,
     dashboard,
+    device_events,
     devices,
     environments,
     health,
@@ -19,6 +20,7 @@ from testbench.api import (
 ROUTERS: list[APIRouter] = [
     auth.router,
     users.router,
+    device_events.router,  # its fixed words come before devices' ids
     devices.router,
     configurations.router,
     presets.router,
