@@ -5,6 +5,7 @@ Actors are addressed by name, so that whoever sends need not import who executes
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import BrokerConnectionError, DecodeError
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from testbench.adapters import cache
 from testbench.settings import settings
@@ -154,6 +155,20 @@ def depth() -> Depth:
     with pika.BlockingConnection(pika.URLParameters(_url())) as connection:
         queue: Any = connection.channel().queue_declare(QUEUE, durable=True, passive=True).method
     return Depth(queue.message_count, queue.consumer_count)
+
+
+def depths() -> dict[str, int]:
+    """Messages waiting in each queue there is, by its name; raises one of `Away`."""
+    if not settings().rabbitmq_url:
+        return {QUEUE: depth().waiting}
+    found: dict[str, int] = {}
+    with pika.BlockingConnection(pika.URLParameters(_url())) as connection:
+        for name in (QUEUE, JOBS):
+            # A queue that is not there yet closes the channel.
+            with suppress(ChannelClosedByBroker):
+                queue: Any = connection.channel().queue_declare(name, passive=True).method
+                found[name] = queue.message_count
+    return found
 
 
 class Jobs:

@@ -10,6 +10,7 @@ from testbench.api import (
     devices,
     environments,
     health,
+    metrics,
     presets,
     runs,
     telemetry,
@@ -31,4 +32,5 @@ ROUTERS: list[APIRouter] = [
     runs.router,
     dashboard.router,
     health.router,
+    metrics.router,
 ]

@@ -302,19 +302,3 @@ def test_single_precision_is_no_difference() -> None:
     reported = recorded("v2.12.0_BM1370") | {"frequency": 600.0999755859375}
 
     assert axeos.differences({"frequency": 600.1}, reported)[0].standing == "same"
-
-
-def test_metrics_have_the_names_prometheus_knows_them_by() -> None:
-    names = {metric: axeos.exposed_name(metric) for metric in axeos.UNITS}
-
-    assert names["power"] == "power_watts"
-    assert names["voltage"] == "voltage_volts"
-    assert names["current"] == "current_amps"
-    assert names["temp"] == "temperature_celsius"
-    assert names["hashrate"] == "hashrate_ghs"
-    assert names["shares_accepted"] == "shares_accepted"
-    assert names["shares_rejected"] == "shares_rejected"
-    assert names["efficiency"] == "efficiency"
-    assert names["fan_rpm"] == "fan_rpm"
-    assert len(set(names.values())) == len(names)
-    assert all(name.isidentifier() for name in names.values())

@@ -11,7 +11,7 @@ from testbench.domain.axeos.configuration import (
     plan,
     why_ignored,
 )
-from testbench.domain.axeos.readings import UNITS, Parsed, exposed_name, number_of, reading_of
+from testbench.domain.axeos.readings import UNITS, Parsed, number_of, pool_of, reading_of
 from testbench.domain.axeos.texts import is_secret, name_of, without_secrets
 from testbench.domain.axeos.versions import Family, Version, family_of, version_of
 
@@ -25,7 +25,6 @@ __all__ = [
     "Setting",
     "Version",
     "differences",
-    "exposed_name",
     "family_of",
     "fault_of",
     "is_secret",
@@ -33,6 +32,7 @@ __all__ = [
     "needs_restart",
     "number_of",
     "plan",
+    "pool_of",
     "reading_of",
     "version_of",
     "why_ignored",

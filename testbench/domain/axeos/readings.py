@@ -1,19 +1,4 @@
-"""`GET /api/system/info` by description tables: which field is which metric, in which unit.
-
-A metric's name is the bench's own; its name in Prometheus is its name and its unit's suffix
-(`exposed_name`), except for the few names that dashboards made elsewhere know (`EXPOSED_AS`):
-
-| field | metric | unit | Prometheus |
-|---|---|---|---|
-| `power` W | `power` | W | `power_watts` |
-| `voltage` mV | `voltage` | V | `voltage_volts` |
-| `current` mA | `current` | A | `current_amps` |
-| `temp` °C | `temp` | °C | `temperature_celsius` |
-| `hashRate` GH/s | `hashrate` | GH/s | `hashrate_ghs` |
-| `sharesAccepted` | `shares_accepted` | – | `shares_accepted` |
-| `sharesRejected` | `shares_rejected` | – | `shares_rejected` |
-| power / (hashrate / 1000) | `efficiency` | J/TH | `efficiency` |
-"""
+"""`GET /api/system/info` by description tables: which field is which metric, in which unit."""
 
 import math
 import re
@@ -135,31 +120,6 @@ UNITS: dict[str, str] = {
 }
 """Every metric a device of this kind may have, with its unit."""
 
-EXPOSED_AS = {"temp": "temperature_celsius", "efficiency": "efficiency"}
-_SUFFIX = {
-    "W": "watts",
-    "V": "volts",
-    "A": "amps",
-    "°C": "celsius",
-    "GH/s": "ghs",
-    "MHz": "mhz",
-    "%": "percent",
-    "rpm": "rpm",
-    "ms": "milliseconds",
-    "s": "seconds",
-    "B": "bytes",
-    "dBm": "dbm",
-    "J/TH": "joules_per_terahash",
-}
-
-
-def exposed_name(metric: str) -> str:
-    """A metric's name in Prometheus, without any prefix: `voltage` → `voltage_volts`."""
-    if metric in EXPOSED_AS:
-        return EXPOSED_AS[metric]
-    suffix = _SUFFIX.get(UNITS.get(metric, ""))
-    return metric if suffix is None or metric.endswith(f"_{suffix}") else f"{metric}_{suffix}"
-
 
 class Pool(NamedTuple):
     """Where a device mines."""
@@ -197,7 +157,7 @@ def reading_of(info: object) -> Parsed:
         model=name_of(info.get("deviceModel")) or name_of(info["ASICModel"]) or "",
         version=name_of(info.get("version")),
         family=family,
-        pool=_pool(kept),
+        pool=pool_of(kept),
         metrics=_metrics(family, info),
         info=kept,
     )
@@ -248,7 +208,7 @@ def _mac(value: object) -> str | None:
         return None
 
 
-def _pool(info: Mapping[str, Any]) -> Pool:
+def pool_of(info: Mapping[str, Any]) -> Pool:
     """The pool in use: from 2.15 a list holds what single fields held before."""
     listed = info.get("pools")
     fallback = flag_of(info.get("isUsingFallbackStratum")) is True

@@ -20,6 +20,7 @@ from testbench.domain.errors import BadRequest
 from testbench.domain.ids import new_id
 from testbench.domain.telemetry import Sent, Value
 from testbench.services.telemetry import presence
+from testbench.services.telemetry.lag import lag
 from testbench.services.telemetry.presence import News
 
 log = structlog.get_logger()
@@ -82,7 +83,15 @@ def ingest(messages: Sequence[Message], *, attempt_s: float = 1.4) -> Ingested:
     count as duplicates.
     """
     checked = [_check(message) for message in messages]
-    return _ingest(messages, checked, attempt_s)
+    try:
+        ingested = _ingest(messages, checked, attempt_s)
+    except Exception:
+        if messages:
+            lag().failed(messages[0].received)
+        raise
+    if messages:
+        lag().stored(messages[0].received)
+    return ingested
 
 
 def _ingest(
