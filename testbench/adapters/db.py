@@ -124,7 +124,7 @@ class Tx:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._events: list[bus.Event] = []
+        self._events: dict[bus.Event, None] = {}  # each once, in order
         self._after: list[Callable[[], None]] = []
         self._now: datetime | None = None
 
@@ -143,9 +143,7 @@ class Tx:
 
     def emit(self, topic: str, id: object) -> None:
         """Tell the bus that `topic` `id` changed, once this transaction has committed."""
-        event = bus.Event(topic=topic, id=str(id))
-        if event not in self._events:
-            self._events.append(event)
+        self._events[bus.Event(topic=topic, id=str(id))] = None
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Run `call` once committed; it may fail without undoing anything."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import msgspec
 import structlog
@@ -24,6 +24,9 @@ from testbench.domain.times import at
 log = structlog.get_logger()
 
 PREFIX = "testbench:live:"
+INFO = "testbench:info:"
+INFO_TTL_S = 120
+"""What a device said of itself is fresh only while it is polled."""
 SEEN = "testbench:seen"
 MARKER = "testbench:live-since"
 PAUSE_S = 5.0
@@ -116,6 +119,47 @@ def latest(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, Latest]
     }
 
 
+def put_infos(infos: Mapping[uuid.UUID, tuple[int, Mapping[str, Any]]]) -> None:
+    """What devices said of themselves, with the time in ms; secrets are removed before."""
+    if not infos or _breaker().is_open():
+        return
+    try:
+        pipe = cache.client().pipeline(transaction=False)
+        for id, (ts, info) in infos.items():
+            pipe.set(INFO + str(id), b"%d|%b" % (ts, _encode(info)), ex=INFO_TTL_S)
+        pipe.execute()
+    except cache.Away as error:
+        _pause(error)
+
+
+def infos(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[datetime, dict[str, Any]]]:
+    """What they last said of themselves, and when; who was not polled lately is absent."""
+    if not device_ids or _breaker().is_open():
+        return {}
+    try:
+        found = cache.client().mget([INFO + str(id) for id in device_ids])
+    except cache.Away as error:
+        _pause(error)
+        return {}
+    texts = cast("list[str | None]", found)
+    return {id: _info(text) for id, text in zip(device_ids, texts, strict=True) if text is not None}
+
+
+def _info(text: str) -> tuple[datetime, dict[str, Any]]:
+    ts, _, document = text.partition("|")
+    return at(int(ts)), _decode(document)
+
+
+def forget_infos(device_ids: Sequence[uuid.UUID]) -> None:
+    """They are polled no more: what they said is what the database keeps."""
+    if not device_ids or _breaker().is_open():
+        return
+    try:
+        cache.client().delete(*(INFO + str(id) for id in device_ids))
+    except cache.Away as error:
+        _pause(error)
+
+
 def last_seen(device_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, datetime]:
     """When each was last heard of, to the batch; the table `presence` has it to the second.
 
@@ -137,7 +181,7 @@ def forget(device_id: uuid.UUID) -> None:
     """Drop what is shown of a removed device."""
     try:
         pipe = cache.client().pipeline()
-        pipe.delete(PREFIX + str(device_id))
+        pipe.delete(PREFIX + str(device_id), INFO + str(device_id))
         pipe.hdel(SEEN, str(device_id))
         pipe.execute()
     except cache.Away as error:

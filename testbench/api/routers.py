@@ -10,6 +10,7 @@ from testbench.api import (
     devices,
     environments,
     health,
+    monitoring,
     metrics,
     presets,
     runs,
@@ -21,7 +22,8 @@ from testbench.api import (
 ROUTERS: list[APIRouter] = [
     auth.router,
     users.router,
-    device_events.router,  # its fixed words come before devices' ids
+    monitoring.router,  # its fixed words come before devices' ids
+    device_events.router,  # as these
     devices.router,
     configurations.router,
     presets.router,

@@ -3,10 +3,10 @@
 # pyright: reportAssignmentType=false
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy import BigInteger, Column, Index, event, text
 from sqlalchemy.types import Text
 from sqlmodel import Field, SQLModel
 
@@ -37,6 +37,8 @@ class Device(SQLModel, table=True):
     maintenance_reason: str | None = Field(default=None, sa_column=Column(Text))
     token_hash: str | None = Field(default=None, sa_column=Column(Text, unique=True))
     info: dict[str, Any] = columns.document()
+    info_at: datetime | None = columns.moment(null=True)
+    """When `info` was last written; set with it."""
     desired: dict[str, Any] = columns.document()
     """Settings a person or preset wanted, secrets sealed; what is in force is in `info`."""
     tracing: bool = False
@@ -53,6 +55,15 @@ class Device(SQLModel, table=True):
 
     forget_before: datetime | None = columns.moment(null=True)
     """Removed with its data: all up to then is still to be deleted, however often it returns."""
+
+
+def _written(device: Device, _info: object, _before: object, _by: object) -> None:
+    """A fresher copy of `info` may be in the cache: which one counts tells this time."""
+    device.info_at = datetime.now(UTC)
+
+
+event.listen(Device.info, "set", _written)
+
 
 class DiscoveredDevice(SQLModel, table=True):
     """What the last search of the network found, managed or not; secrets removed."""

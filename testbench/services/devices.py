@@ -15,6 +15,7 @@ from testbench.adapters import db, live, mqtt
 from testbench.adapters.db import Tx
 from testbench.domain.axeos import without_secrets
 from testbench.domain.devices import (
+    POLLED,
     Kind,
     State,
     default_offline_after_s,
@@ -34,6 +35,7 @@ from testbench.services.keys import as_id
 
 log = structlog.get_logger()
 OfflineAfter = Field(default=None, strict=True, ge=1, le=86_400)
+PollInterval = Field(default=None, strict=True, ge=1, le=3600, allow_inf_nan=False)
 Address = Annotated[str, Field(max_length=100), AfterValidator(normal_address)]
 Tags = Annotated[list[Tag], Field(max_length=50), AfterValidator(each_once)]
 
@@ -70,6 +72,12 @@ class DevicePatch(BaseModel):
     maintenance: StrictBool | None = None
     maintenance_reason: Text | None = None
     offline_after_s: int | None = OfflineAfter
+    poll_interval_s: float | None = PollInterval
+    """Null: as often as the bench's setting says."""
+
+
+CLEARED = frozenset({"maintenance_reason", "poll_interval_s"})
+"""What null takes away; elsewhere it leaves what there is."""
 
 
 class DeviceView(BaseModel):
@@ -92,8 +100,13 @@ class DeviceView(BaseModel):
     info: dict[str, Any]
     latest: dict[str, dict[str, Any]]
     desired: dict[str, Any]
+    monitored: bool
+    """Whether the bench polls it."""
     tracing: bool
+    """Monitored, and the last poll was answered."""
     trace_logs: bool
+    log_listening: bool
+    poll_interval_s: float | None
     poll_error: str | None
     missing: int
     clock_off_ms: int
@@ -151,15 +164,27 @@ def views(rows: list[Any]) -> list[DeviceView]:
     ids = [row[0].id for row in rows]
     latest = live.latest(ids)
     seen = live.last_seen(ids)
-    return [_view(row, latest.get(row[0].id, {}), seen.get(row[0].id)) for row in rows]
+    said = live.infos([row[0].id for row in rows if row[0].tracing])
+    return [
+        _view(row, latest.get(row[0].id, {}), seen.get(row[0].id), said.get(row[0].id))
+        for row in rows
+    ]
 
 
-def _view(row: Any, latest: Mapping[str, Any], seen: datetime | None) -> DeviceView:
+def _view(
+    row: Any,
+    latest: Mapping[str, Any],
+    seen: datetime | None,
+    said: tuple[datetime, dict[str, Any]] | None,
+) -> DeviceView:
     device, run_id, presence, online = row[0], row[1], row[2], row[3]
     stored = presence.last_seen if presence else None
     moments = [moment for moment in (stored, seen) if moment]
     return DeviceView(
-        **device.model_dump(exclude={"desired"}),
+        **device.model_dump(exclude={"desired", "info", "tracing"}),
+        monitored=device.tracing,
+        tracing=device.tracing and device.poll_error is None,
+        info=_fresher(device, said),
         desired=without_secrets(device.desired),
         state=shown_state(
             reserved=run_id is not None, maintenance=device.maintenance, online=online
@@ -171,6 +196,13 @@ def _view(row: Any, latest: Mapping[str, Any], seen: datetime | None) -> DeviceV
         missing=presence.missing if presence else 0,
         clock_off_ms=presence.clock_off_ms if presence else 0,
     )
+
+
+def _fresher(device: Device, said: tuple[datetime, dict[str, Any]] | None) -> dict[str, Any]:
+    """What the last poll said, unless a person's change was read back since."""
+    if said is None or (device.info_at is not None and device.info_at > said[0]):
+        return device.info
+    return said[1]
 
 
 def get(tx: Tx, actor: Actor, device_id: str | uuid.UUID) -> DeviceView:
@@ -251,6 +283,7 @@ def create(tx: Tx, actor: Actor, new: NewDevice, *, demo: bool = False) -> Regis
         demo=demo,
         **new.model_dump(exclude={"offline_after_s"}),
         offline_after_s=new.offline_after_s or default_offline_after_s(new.kind),
+        tracing=new.kind in POLLED and new.ip is not None,
     )
     tx.session.add(device)
     _flush(tx)
@@ -287,7 +320,7 @@ def change(tx: Tx, actor: Actor, device_id: str, patch: DevicePatch) -> DeviceVi
     require(actor, "engineer")
     device = find(tx, device_id, lock=True)
     for field, value in patch.model_dump(exclude_unset=True).items():
-        if value is not None or field == "maintenance_reason":
+        if value is not None or field in CLEARED:
             setattr(device, field, value)
     if not device.maintenance:
         device.maintenance_reason = None

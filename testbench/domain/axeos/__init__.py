@@ -12,6 +12,7 @@ from testbench.domain.axeos.configuration import (
     why_ignored,
 )
 from testbench.domain.axeos.readings import UNITS, Parsed, number_of, pool_of, reading_of
+from testbench.domain.axeos.standing import standing_of
 from testbench.domain.axeos.texts import is_secret, name_of, without_secrets
 from testbench.domain.axeos.versions import Family, Version, family_of, version_of
 
@@ -34,6 +35,7 @@ __all__ = [
     "plan",
     "pool_of",
     "reading_of",
+    "standing_of",
     "version_of",
     "why_ignored",
     "without_secrets",

@@ -1,15 +1,9 @@
 """Takes readings from the MQTT broker into the store; acknowledges only what is committed."""
 
-import fcntl
-import gc
-import os
-import signal
-import socket
 import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Condition, Event
 from typing import Any, NamedTuple
 
@@ -23,7 +17,6 @@ from testbench.adapters import mqtt
 from testbench.domain.errors import BenchError
 from testbench.services import telemetry
 from testbench.services.telemetry import Message
-from testbench.settings import settings
 
 log = structlog.get_logger()
 
@@ -224,45 +217,3 @@ def device_of(topic: str) -> uuid.UUID:
     except (ValueError, IndexError):
         return NOBODY
     return device_id if topic == mqtt.topic_of(device_id) else NOBODY
-
-
-def name_of(number: int) -> str:
-    """The name of this machine's collector with that number."""
-    return f"collector-{socket.gethostname()}-{number}"
-
-
-def slot(folder: Path) -> tuple[str, int]:
-    """A name that no other collector of this machine has now, and the lock that says so.
-
-    The same names come again after a restart, so the broker's session of a killed collector, and
-    what it still holds for it, is taken up by the next.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(1000):
-        lock = os.open(folder / f"collector-{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        return name_of(number), lock
-    raise RuntimeError("a thousand collectors run on this machine")
-
-
-def main() -> None:
-    """Run one collector until SIGTERM."""
-    # Batches make many small objects and no cycles: looking for those every 700 costs a third.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    name, lock = slot(settings().testbench_data)
-    collector = Collector(name)
-
-    def stop(_sign: int, _frame: object) -> None:
-        collector.stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    try:
-        collector.run()
-    finally:
-        os.close(lock)
