@@ -50,6 +50,8 @@ class Lock(IntEnum):
     FIRST_ADMIN = 7362002
     PARTITIONS = 7362003
     CLOCK = 7362004
+    SEARCH = 7362005
+    IMPRINT = 7362006
 
 
 _deadline: ContextVar[float | None] = ContextVar("db_deadline", default=None)

@@ -8,6 +8,7 @@ from testbench.api import (
     dashboard,
     device_events,
     devices,
+    discovery,
     environments,
     health,
     monitoring,
@@ -23,6 +24,7 @@ ROUTERS: list[APIRouter] = [
     auth.router,
     users.router,
     monitoring.router,  # its fixed words come before devices' ids
+    discovery.router,  # before `/{device_id}`
     device_events.router,  # as these
     devices.router,
     configurations.router,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -20,6 +21,15 @@ class Found(BaseModel):
     kind: Kind = "axeos"
     info: dict[str, Any] = Field(default_factory=dict[str, Any])
 
+    def place(self) -> tuple[bool, int, int, str, str]:
+        """Where it stands among others: IPv4 before IPv6, by number, then by port."""
+        host, port = _host_and_port(self.ip)
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return True, 0, 0, self.ip, self.mac
+        return address.version == 6, int(address), port, "", self.mac
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -33,10 +43,18 @@ class Filters:
     partial_match: bool = False
     """A part of the address, MAC or hostname is enough."""
 
+    def as_query(self) -> dict[str, str]:
+        """As a discovery service is asked; without any filter, empty."""
+        lists = {"macs": self.macs, "ips": self.ips, "hostnames": self.hostnames}
+        query = {"ip": self.ip or "", "mac": self.mac or ""}
+        query |= {name: ",".join(one for one in values if one) for name, values in lists.items()}
+        asked = {name: text for name, text in query.items() if text}
+        return asked | {"partialMatch": "true"} if asked and self.partial_match else asked
+
     def matches(self, found: Found) -> bool:
         """Whether `found` passes."""
         name = (found.hostname or "").lower()
-        host = re.sub(r"^\[?(.*?)\]?:[0-9]+$", r"\1", found.ip)
+        host, _ = _host_and_port(found.ip)
         return (
             self._any([self.mac, *self.macs], _bare, [_bare(found.mac)])
             # An address without a port means any port.
@@ -51,6 +69,14 @@ class Filters:
         if self.partial_match:
             return not listed or any(one in value for one in listed for value in values)
         return not listed or any(one in values for one in listed)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """`192.168.1.20:8080`, `[fd00::1]:8080` and both without a port (80)."""
+    found = re.fullmatch(r"\[(.*)\]:([0-9]{1,5})|([^:]*):([0-9]{1,5})", address)
+    if found is None:
+        return address, 80
+    return found[1] or found[3] or "", int(found[2] or found[4])
 
 
 def _bare(mac: str) -> str:

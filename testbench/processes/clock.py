@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from testbench.adapters import cache, db, queue, stores
-from testbench.services import housekeeping, runs
+from testbench.services import housekeeping, removals, runs
 
 IDLE_S = 0.2
 HOUSE_S = 1.0
@@ -149,6 +149,7 @@ def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object
         "presence": (1, housekeeping.notice_silence),
         "snapshot": (2, housekeeping.rebuild_snapshot),
         "accounts": (5, housekeeping.revoke_removed),
+        "removals": (2, removals.forget_removed),
         "partitions": (3600, housekeeping.prepare_partitions),
         "keys": (3600, housekeeping.purge),
         "retention": (3600, stores.expire),

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from testbench.adapters import db, live, mqtt
+from testbench.adapters import db, device_logs, live, mqtt
 from testbench.adapters.db import Tx
 from testbench.domain.axeos import without_secrets
 from testbench.domain.devices import (
@@ -32,6 +32,7 @@ from testbench.domain.tokens import new_token, token_hash
 from testbench.models import Device, Presence, Reservation
 from testbench.services import lists
 from testbench.services.keys import as_id
+from testbench.settings import settings
 
 log = structlog.get_logger()
 OfflineAfter = Field(default=None, strict=True, ge=1, le=86_400)
@@ -219,8 +220,15 @@ def find(tx: Tx, device_id: str | uuid.UUID, *, lock: bool = False) -> Device:
     statement = select(Device).where(where, col(Device.removed_at).is_(None))
     device = tx.session.scalar(statement.with_for_update() if lock else statement)
     if device is None:
-        raise NotFound(f"There is no device {str(device_id)[:64]!r}.")
+        raise NotFound(f"There is no device {str(device_id)[:64]!r}{_since(tx, where)}.")
     return device
+
+
+def _since(tx: Tx, where: ColumnElement[bool]) -> str:
+    """Why there is none any more, for a page that was open when it was removed."""
+    query = select(col(Device.name), col(Device.removed_at)).where(where)
+    row = tx.session.execute(query.order_by(col(Device.removed_at).desc())).first()
+    return f": {row[0]} was removed {row[1]:%Y-%m-%d %H:%M} UTC" if row else ""
 
 
 def matching(
@@ -338,7 +346,12 @@ def remove(tx: Tx, actor: Actor, device_id: str) -> uuid.UUID:
     # Its credential opens nothing from now on; the hash stays until the broker has forgotten it.
     device.removed_at = tx.now
     tx.emit("devices", device.id)
-    return device.id
+    tx.emit("removed", device.id)
+    return removed
+    device.tracing = device.trace_logs = device.log_listening = False
+    device.poll_error = None
+    tx.session.flush()
+    removed = get(tx, actor, device.id)
 
 
 def remove_fully(actor: Actor, device_id: str) -> None:
@@ -347,8 +360,10 @@ def remove_fully(actor: Actor, device_id: str) -> None:
     A broker that is away does not undo the removal: `revoke_removed` goes on until it is told.
     """
     removed = db.run(lambda tx: remove(tx, actor, device_id))
-    live.forget(removed)
-    revoke(removed)
+    live.forget(removed.id)
+    device_logs.forget(removed.id)
+    revoke(removed.id)
+    return removed
 
 
 def revoke(removed: uuid.UUID) -> bool:

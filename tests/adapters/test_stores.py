@@ -208,6 +208,32 @@ def test_deleting_a_device_forgets_its_readings_alone_and_it_may_come_back(
     assert read(store, device, "a", T0, T0) == [Point(T0, 1.0)]
 
 
+def test_deleting_up_to_a_time_leaves_what_came_since(store: Store, device: uuid.UUID) -> None:
+    write(store, *[(device, metric, T0 + i, 1.0) for metric in "ab" for i in range(10)])
+
+    with db.transaction() as tx:
+        assert store.delete(tx, device, before=T0 + 7)
+
+    for metric in "ab":
+        points = read(store, device, metric, T0, T0 + 10)
+        assert [point.ts for point in points] == [T0 + 7, T0 + 8, T0 + 9]
+
+
+def test_deleting_much_is_done_in_turns(store: Store, device: uuid.UUID) -> None:
+    day = 86_400_000
+    write(store, *[(device, "m", T0 - i * day, float(i)) for i in range(5)])
+    turns = 0
+
+    done = False
+    while not done:
+        with db.transaction() as tx:
+            done = store.delete(tx, device, seconds=0.001)
+        turns += 1
+        assert turns < 1000
+
+    assert read(store, device, "m", 0, T0) == []
+
+
 def test_old_readings_expire_and_young_ones_stay(store: Store, device: uuid.UUID) -> None:
     now = int(time.time() * 1000)
     day = 86_400_000

@@ -68,8 +68,18 @@ class Store(Protocol):
         """Names of all metrics the device ever sent, sorted."""
         ...
 
-    def delete(self, tx: Tx, device_id: uuid.UUID) -> None:
-        """Forget every reading of a device."""
+    def delete(
+        self,
+        tx: Tx,
+        device_id: uuid.UUID,
+        *,
+        before: int | None = None,
+        seconds: float | None = None,
+    ) -> bool:
+        """Forget every reading of a device, or those before a time; False: call again.
+
+        With `seconds` it stops about then, and what is left is for the next call.
+        """
         ...
 
     def prepare(self, days_ahead: int) -> None:

@@ -1,6 +1,7 @@
 """Readings in PostgreSQL: written by COPY, read as one value straight into arrays."""
 
 import json
+import math
 import struct
 import time
 import uuid
@@ -93,6 +94,8 @@ FROM series s CROSS JOIN LATERAL (
     SELECT ts, value, other FROM readings WHERE series_id = s.id ORDER BY ts DESC LIMIT 1) r
 WHERE s.device_id = ANY(%s)
 """
+_FIRST = "SELECT ts FROM readings WHERE series_id = %s AND ts < %s ORDER BY ts LIMIT 1"
+_DELETE = "DELETE FROM readings WHERE series_id = %s AND ts >= %s AND ts < %s"
 _METRICS = """
 SELECT metric FROM series s
 WHERE device_id = %s AND EXISTS (SELECT FROM readings WHERE series_id = s.id) ORDER BY metric
@@ -170,12 +173,19 @@ class PostgresStore:
         """Those that still have a reading."""
         return [metric for (metric,) in tx.cursor().execute(_METRICS, (device_id,))]
 
-    def delete(self, tx: Tx, device_id: uuid.UUID) -> None:
-        """The readings go; the series' keys stay, for other processes remember them."""
-        tx.cursor().execute(
-            "DELETE FROM readings r USING series s WHERE r.series_id = s.id AND s.device_id = %s",
-            (device_id,),
-        )
+    def delete(
+        self,
+        tx: Tx,
+        device_id: uuid.UUID,
+        *,
+        before: int | None = None,
+        seconds: float | None = None,
+    ) -> bool:
+        """Day by day. The series' keys stay, for other processes remember them."""
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        until = datetime.max.replace(tzinfo=UTC) if before is None else _moment(before)
+        rows = tx.cursor().execute("SELECT id FROM series WHERE device_id = %s", (device_id,))
+        return all(_delete_series(tx.cursor(), id, until, end) for (id,) in rows.fetchall())
 
     def prepare(self, days_ahead: int) -> None:
         """Partitions for today and the days after it."""
@@ -285,6 +295,18 @@ def _read_window(cursor: psycopg.Cursor[Any], id: int, start: int, end: int) -> 
     others = {round(at.timestamp() * 1000): json.loads(other) for at, other in cursor}
     named = {i: others[at] for i in gone.tolist() if (at := int(ts[i])) in others}
     return Series(ts, values, named)
+
+
+def _delete_series(cursor: psycopg.Cursor[Any], id: int, until: datetime, end: float) -> bool:
+    """Whole days from the first on, each found by its index; False once `end` has passed."""
+    while True:
+        row = cursor.execute(_FIRST, (id, until)).fetchone()
+        if row is None:
+            return True
+        if time.monotonic() > end:
+            return False
+        start: datetime = row[0]
+        cursor.execute(_DELETE, (id, start, min(until, start + timedelta(days=1))))
 
 
 def _thin(
