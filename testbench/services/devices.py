@@ -337,25 +337,31 @@ def change(tx: Tx, actor: Actor, device_id: str, patch: DevicePatch) -> DeviceVi
     return get(tx, actor, device.id)
 
 
-def remove(tx: Tx, actor: Actor, device_id: str) -> uuid.UUID:
-    """Take a device out of the bench; its row stays. Conflict while in a run."""
+def remove(tx: Tx, actor: Actor, device_id: str) -> DeviceView:
+    """Take a device out of the bench, as it was; its row stays. Conflict while in a run.
+
+    It is polled no more. Whether its data goes too is settled now, by the setting; the clock
+    deletes it (`services.removals`).
+    """
     require(actor, "engineer")
     device = find(tx, device_id, lock=True)
     if tx.session.get(Reservation, device.id):
         raise Conflict("The device is in a run; cancel that first.")
-    # Its credential opens nothing from now on; the hash stays until the broker has forgotten it.
-    device.removed_at = tx.now
-    tx.emit("devices", device.id)
-    tx.emit("removed", device.id)
-    return removed
     device.tracing = device.trace_logs = device.log_listening = False
     device.poll_error = None
     tx.session.flush()
     removed = get(tx, actor, device.id)
+    # Its credential opens nothing from now on; the hash stays until the broker has forgotten it.
+    device.removed_at = tx.now
+    if settings().delete_data_on_device_remove:
+        device.forget_before = tx.now
+    tx.emit("devices", device.id)
+    tx.emit("removed", device.id)
+    return removed
 
 
-def remove_fully(actor: Actor, device_id: str) -> None:
-    """`remove`, then its live values and its account at the broker.
+def remove_fully(actor: Actor, device_id: str) -> DeviceView:
+    """`remove`, then its live values, its log and its account at the broker.
 
     A broker that is away does not undo the removal: `revoke_removed` goes on until it is told.
     """
