@@ -24,6 +24,7 @@ PLACES: tuple[tuple[str, tuple[Place, ...]], ...] = (
         (
             Place("Home", "house", "/"),
             Place("Devices", "cpu", "/devices"),
+            Place("Discover", "radar", "/discover"),
             Place("Runs", "circle-play", "/runs"),
         ),
     ),

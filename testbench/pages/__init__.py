@@ -9,6 +9,7 @@ from testbench.pages.account import account
 from testbench.pages.compare import compare
 from testbench.pages.device import device
 from testbench.pages.devices import devices
+from testbench.pages.discover import discover
 from testbench.pages.environments import environment, environments
 from testbench.pages.home import home
 from testbench.pages.login import login
@@ -24,6 +25,7 @@ from testbench.state.auth import AuthState, LoginState
 from testbench.state.comparisons import ComparisonState
 from testbench.state.device import DeviceState
 from testbench.state.devices import DevicesState
+from testbench.state.discover import DiscoverState
 from testbench.state.environments import EnvironmentsState, EnvironmentState
 from testbench.state.home import HomeState
 from testbench.state.new_run import NewRunState
@@ -46,6 +48,7 @@ def register(app: rx.App) -> None:
     add(app, home, "/", "Home", HomeState.load)
     add(app, devices, "/devices", "Devices", DevicesState.load)
     add(app, device, "/devices/[device_id]", "Device", DeviceState.load)
+    add(app, discover, "/discover", "Discover", DiscoverState.load)
     add(app, runs, "/runs", "Runs", RunsState.load)
     add(app, new_run, "/runs/new", "New run", NewRunState.load)
     add(app, compare, "/runs/compare", "Compare runs", ComparisonState.load)

@@ -10,6 +10,7 @@ from testbench.state.auth import call, guarded
 PAGES = (
     ("Home", "/"),
     ("Devices", "/devices"),
+    ("Discover", "/discover"),
     ("Runs", "/runs"),
     ("New run", "/runs/new"),
     ("Compare runs", "/runs/compare"),

@@ -35,8 +35,6 @@ class Candidates(BaseModel):
     items: list[Candidate]
     total: int
     new: int
-    found_at: datetime | None
-    """When the newest result came."""
 
 
 class Place(BaseModel):
@@ -47,6 +45,8 @@ class Place(BaseModel):
     service: bool
     """A named service is asked instead."""
     search: Search | None
+    completed_at: datetime | None
+    """When the last search ended that asked all there is to ask."""
 
     @property
     def configured(self) -> bool:
@@ -69,6 +69,7 @@ def place(actor: Actor) -> Place:
         ports=named.discovery_ports,
         service=bool(named.discovery_url),
         search=searches.current(),
+        completed_at=searches.last_completed(),
     )
 
 
@@ -103,11 +104,10 @@ def candidates(
     counts = select(
         func.count(),
         func.count().filter(col(Device.id).is_(None)),
-        func.max(col(DiscoveredDevice.found_at)),
     )
-    total, new, found_at = tx.session.execute(_matching(counts, q, since)).one()
+    total, new = tx.session.execute(_matching(counts, q, since)).one()
     items = [Candidate(**row) for row in tx.session.execute(listed).mappings()]
-    return Candidates(items=items, total=total, new=new, found_at=found_at)
+    return Candidates(items=items, total=total, new=new)
 
 
 def unimprinted(tx: Tx, actor: Actor, *, q: str = "", known: bool = False) -> list[str]:
