@@ -158,6 +158,7 @@ def schema_form(
     skip: Sequence[str] = ("kind",),
     labels: Mapping[str, str] | None = None,
     suggestions: Mapping[str, str] | None = None,
+    choices: Mapping[str, Any] | None = None,
     prefix: str = "",
 ) -> rx.Component:
     """The fields of a pydantic model, two a row.
@@ -165,8 +166,9 @@ def schema_form(
     `schema`: `Model.model_json_schema()`, known when the page is built (a union: one form a kind,
     in an `rx.match`). `values`: Var of {field: value}. `on_change(field, value)`: the event for a
     change; text and numbers arrive as text (empty: not given), switches as bool. `errors`: Var of
-    {field: message}. `suggestions`: field → id of a datalist. `prefix` keeps ids apart where a form
-    stands several times.
+    {field: message}. `suggestions`: field → id of a datalist. `choices`: field → the options of a
+    select, a Var list of [value, label]. `prefix` keeps ids apart where a form stands several
+    times.
     """
     fields = [name for name in (only or schema["properties"]) if name not in skip]
     faults = rx.Var.create(NO_ERRORS) if errors is None else errors
@@ -180,6 +182,7 @@ def schema_form(
                 faults,
                 labels or {},
                 (suggestions or {}).get(name),
+                (choices or {}).get(name),
                 prefix,
             )
             for name in fields
@@ -217,6 +220,7 @@ def _schema_field(
     errors: Any,
     labels: Mapping[str, str],
     suggested: str | None,
+    chosen: Any,
     prefix: str,
 ) -> rx.Component:
     key = f"{prefix}{name}"
@@ -239,6 +243,8 @@ def _schema_field(
         "value": text,
         "on_change": lambda typed: on_change(name, typed),
     }
+    if chosen is not None:
+        return select_field(key, label, chosen, **common)
     if "enum" in prop:
         options = [] if prop["required"] or "default" in prop else [("", "–")]
         options += [(choice, _words(str(choice))) for choice in prop["enum"]]

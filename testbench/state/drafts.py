@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from testbench.domain.criteria import BaseCriterion, Criterion, field_errors
+from testbench.domain.test_cases import SetupStep
 
 KINDS: dict[str, type[BaseCriterion]] = {
     model.model_fields["kind"].default: model for model in get_args(get_args(Criterion)[0])
@@ -34,8 +35,20 @@ FIRST: dict[str, dict[str, str]] = {
 }
 """What a new criterion of a kind begins with, so that its sentence can be read at once."""
 TEXTS = frozenset(
-    {"name", "metric", "other_metric", "unit", "severity", "on_missing", "statistic", "kind"}
-)
+    {"name", "metric", "other_metric", "unit", "severity", "on_missing", "statistic", "kind",
+     "preset_id"}
+)  # fmt: skip
+EMPTY = {
+    "name": "",
+    "description": "",
+    "duration_s": "60",
+    "warmup_s": "0",
+    "grace_s": "5",
+    "sample_interval_s": "",
+    "timeout_s": "",
+    "required_tags": "",
+}
+"""A new test case, as far as its parts and criteria are not lists."""
 FIGURES = ("duration_s", "warmup_s", "grace_s", "sample_interval_s", "timeout_s")
 PLAIN = {
     "Field required": "This is needed.",
@@ -57,6 +70,29 @@ class Draft:
     sentence: str = ""
     severity: str = "required"
     name: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+    open: bool = False
+
+
+PARTS: dict[str, type[BaseModel]] = {
+    model.model_fields["kind"].default: model for model in get_args(get_args(SetupStep)[0])
+}
+"""Every kind of part a setup may have; the form of each is its own schema."""
+PART_LABELS = {
+    "apply_preset": ("Apply a preset", "Sends its settings and waits until they are reported"),
+    "restart": ("Restart", "Orders a restart"),
+    "wait_online": ("Wait until online", "Goes on once every device is online"),
+}
+
+
+@dataclass(frozen=True)
+class PartDraft:
+    """A part of the setup being written: what was typed, and the sentence it makes."""
+
+    key: int
+    kind: str
+    texts: dict[str, str]
+    sentence: str = ""
     errors: dict[str, str] = field(default_factory=dict)
     open: bool = False
 
@@ -105,10 +141,44 @@ def changed(draft: Draft, name: str, value: str) -> Draft:
     return refreshed(replace(draft, texts=draft.texts | {name: value}, errors=errors))
 
 
-def to_document(draft: Draft) -> dict[str, Any]:
+def to_document(draft: Draft | PartDraft) -> dict[str, Any]:
     """What the texts mean; a field left empty is not given."""
     document = {name: value_of(name, text) for name, text in draft.texts.items() if text != ""}
     return {"kind": draft.kind, **document}
+
+
+def fresh_part(kind: str, key: int, names: dict[str, str]) -> PartDraft:
+    """A new part; one that applies a preset begins with the first there is."""
+    texts = {"timeout_s": text_of("timeout_s", PARTS[kind].model_fields["timeout_s"].default)}
+    if kind == "apply_preset":
+        texts["preset_id"] = next(iter(names), "")
+    return told(PartDraft(key=key, kind=kind, texts=texts, open=True), names)
+
+
+def part_from_document(document: dict[str, Any], key: int, names: dict[str, str]) -> PartDraft:
+    """A stored part as texts; `names`: of the presets there are, by id."""
+    texts = {name: text_of(name, value) for name, value in document.items() if name != "kind"}
+    return told(PartDraft(key=key, kind=document["kind"], texts=texts), names)
+
+
+def told(part: PartDraft, names: dict[str, str]) -> PartDraft:
+    """With the sentence its values make."""
+    at_most = f"at most {part.texts.get('timeout_s') or '…'} s"
+    if part.kind == "apply_preset":
+        chosen = part.texts.get("preset_id", "")
+        lacking = "Apply a preset that is gone" if chosen else "Apply a preset: choose one"
+        sentence = f"Apply preset {names[chosen]}, {at_most}" if chosen in names else lacking
+    elif part.kind == "restart":
+        sentence = f"Restart every device, {at_most}"
+    else:
+        sentence = f"Wait until every device is online, {at_most}"
+    return replace(part, sentence=sentence)
+
+
+def changed_part(part: PartDraft, name: str, value: str, names: dict[str, str]) -> PartDraft:
+    """With one field changed, and its error taken away."""
+    errors = {field: message for field, message in part.errors.items() if field != name}
+    return told(replace(part, texts=part.texts | {name: value}, errors=errors), names)
 
 
 def value_of(name: str, text: str) -> Any:
@@ -158,6 +228,26 @@ def sorted_out(
         else:
             whole.setdefault(parts[0], message)
     return whole, single
+
+
+def of_parts(errors: list[tuple[str, str]], count: int) -> list[dict[str, str]]:
+    """For each part of the setup its errors by field."""
+    found: list[dict[str, str]] = [{} for _ in range(count)]
+    for where, message in errors:
+        parts = where.split(".", 2)
+        if len(parts) > 1 and parts[0] == "setup" and parts[1].isdecimal():
+            found[int(parts[1])].setdefault(parts[2] if len(parts) > 2 else "timeout_s", message)
+    return found
+
+
+def moved(entries: list[Any], key: int, by: int) -> list[Any]:
+    """With the entry of this key one place up (-1) or down (1), where there is one."""
+    place = next((i for i, one in enumerate(entries) if one.key == key), None)
+    if place is None or by not in (-1, 1) or not 0 <= place + by < len(entries):
+        return entries
+    changed = list(entries)
+    changed[place], changed[place + by] = changed[place + by], changed[place]
+    return changed
 
 
 def refusals(error: ValidationError) -> list[tuple[str, str]]:

@@ -8,29 +8,18 @@ import reflex as rx
 from pydantic import ValidationError
 
 from testbench.domain.errors import BenchError, Invalid
-from testbench.services import charts, choices, test_cases
+from testbench.services import charts, choices, presets, test_cases
 from testbench.services.test_cases import Evaluation, TestCaseBody, TestCaseView
 from testbench.state import drafts, live
 from testbench.state.auth import call, guarded
-from testbench.state.drafts import FIGURES, Draft
+from testbench.state.drafts import EMPTY, FIGURES, Draft, PartDraft
 from testbench.state.run import ChartView, VerdictRow, row_of, view_of
 from testbench.state.runs import options
 from testbench.state.views import ViewState, first_error
 
 NEW = "new"
 RANGES = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800}
-EMPTY = {
-    "name": "",
-    "description": "",
-    "duration_s": "60",
-    "warmup_s": "0",
-    "grace_s": "5",
-    "sample_interval_s": "",
-    "timeout_s": "",
-    "required_tags": "",
-    "wait_online_s": "60",
-}
-FLAGS = {"stop_on_fail": False, "wait_online": False, "restore": False}
+FLAGS = {"stop_on_fail": False, "restore": False}
 
 
 @dataclass(frozen=True)
@@ -54,9 +43,11 @@ class TestCaseState(ViewState, rx.State):
     viewed: int = 0
     fields: dict[str, str] = EMPTY
     flags: dict[str, bool] = FLAGS
+    setup: list[PartDraft] = []
     criteria: list[Draft] = []
     errors: dict[str, str] = {}
     metrics: list[str] = []
+    presets: list[list[str]] = []
     revisions: list[RevisionRow] = []
     changed: bool = False
     busy: bool = False
@@ -84,6 +75,8 @@ class TestCaseState(ViewState, rx.State):
         self.reset()
         self.id = "" if name == NEW else name
         async with self._loading():
+            found, _ = await call(presets.search, limit=500)
+            self.presets = [[str(one.id), one.name] for one in found]
             await self._read(query)
             self.metrics = await call(choices.named_metrics)
             self.devices = options(await call(choices.named_devices))
@@ -111,7 +104,6 @@ class TestCaseState(ViewState, rx.State):
     def _show(self, case: TestCaseView) -> None:
         """The document as texts."""
         figures = {name: drafts.text_of(name, getattr(case, name)) for name in FIGURES}
-        wait = next((step.timeout_s for step in case.setup), None)
         self.fields = (
             EMPTY
             | figures
@@ -119,17 +111,20 @@ class TestCaseState(ViewState, rx.State):
                 "name": case.name,
                 "description": case.description,
                 "required_tags": ", ".join(case.required_tags),
-                "wait_online_s": drafts.text_of("wait", wait) or EMPTY["wait_online_s"],
             }
         )
         self.flags = {
             "stop_on_fail": case.stop_on_fail,
-            "wait_online": wait is not None,
             "restore": case.teardown is not None,
         }
-        documents = case.model_dump(mode="json")["criteria"]
-        self.criteria = [drafts.from_document(one, i) for i, one in enumerate(documents, 1)]
-        self._next = len(documents) + 1
+        document, names = case.model_dump(mode="json"), self._names()
+        parts, criteria = document["setup"], document["criteria"]
+        self.setup = [drafts.part_from_document(one, i, names) for i, one in enumerate(parts, 1)]
+        self.criteria = [drafts.from_document(one, i) for i, one in enumerate(criteria, 1)]
+        self._next = max(len(parts), len(criteria)) + 1
+
+    def _names(self) -> dict[str, str]:
+        return dict(self.presets)
 
     # --- writing
 
@@ -205,16 +200,47 @@ class TestCaseState(ViewState, rx.State):
     @guarded()
     async def move(self, key: int, by: int):
         """One place up (-1) or down (1)."""
-        keys = [one.key for one in self.criteria]
-        if key not in keys or by not in (-1, 1):
-            return
-        place = keys.index(key)
-        to = place + by
-        if 0 <= to < len(keys):
-            moved = list(self.criteria)
-            moved[place], moved[to] = moved[to], moved[place]
-            self.criteria = moved
+        self.criteria = drafts.moved(self.criteria, key, by)
+        self.changed = True
+
+    # --- the setup
+
+    @rx.event
+    @guarded()
+    async def add_part(self, kind: str):
+        if kind in drafts.PARTS:
+            added = drafts.fresh_part(kind, self._next, self._names())
+            self._next += 1
+            self.setup = [*(replace(one, open=False) for one in self.setup), added]
             self.changed = True
+
+    @rx.event
+    @guarded()
+    async def set_part(self, key: int, name: str, value: str):
+        names = self._names()
+        self.setup = [
+            drafts.changed_part(one, name, value, names) if one.key == key else one
+            for one in self.setup
+        ]
+        self.changed = True
+
+    @rx.event
+    @guarded()
+    async def toggle_part(self, key: int):
+        self.setup = [replace(one, open=one.key == key and not one.open) for one in self.setup]
+
+    @rx.event
+    @guarded()
+    async def remove_part(self, key: int):
+        self.setup = [one for one in self.setup if one.key != key]
+        self.changed = True
+
+    @rx.event
+    @guarded()
+    async def move_part(self, key: int, by: int):
+        """One place up (-1) or down (1)."""
+        self.setup = drafts.moved(self.setup, key, by)
+        self.changed = True
 
     # --- keeping
 
@@ -225,7 +251,6 @@ class TestCaseState(ViewState, rx.State):
             for name in FIGURES
             if self.fields[name].strip()
         }
-        wait = drafts.value_of("wait_online_s", self.fields["wait_online_s"])
         tags = [tag.strip() for tag in self.fields["required_tags"].split(",") if tag.strip()]
         return {
             **figures,
@@ -233,9 +258,7 @@ class TestCaseState(ViewState, rx.State):
             "description": self.fields["description"],
             "required_tags": tags,
             "stop_on_fail": self.flags["stop_on_fail"],
-            "setup": [{"kind": "wait_online", "timeout_s": wait}]
-            if self.flags["wait_online"]
-            else [],
+            "setup": [drafts.to_document(part) for part in self.setup],
             "teardown": "restore" if self.flags["restore"] else None,
             "criteria": [drafts.to_document(draft) for draft in self.criteria],
         }
@@ -253,7 +276,12 @@ class TestCaseState(ViewState, rx.State):
     def _refuse(self, errors: list[tuple[str, str]]) -> None:
         """Each error at its field; the first criterion that has one is opened."""
         whole, single = drafts.sorted_out(errors, len(self.criteria))
-        self.errors = {("wait_online_s" if key == "setup" else key): v for key, v in whole.items()}
+        parts = drafts.of_parts(errors, len(self.setup))
+        self.setup = [
+            replace(part, errors=parts[i], open=part.open or bool(parts[i]))
+            for i, part in enumerate(self.setup)
+        ]
+        self.errors = {key: text for key, text in whole.items() if key != "setup" or not any(parts)}
         first = next((i for i, found in enumerate(single) if found), None)
         self.criteria = [
             replace(draft, errors=single[i], open=draft.open if first is None else i == first)

@@ -82,3 +82,63 @@ def test_changing_a_field_takes_its_error_away_and_no_other() -> None:
 
     assert draft.errors == {"high": "Must be a number."}
     assert draft.sentence == "temp stays at most 30"
+
+
+NAMES = {"0190f4a0-0000-7000-8000-000000000001": "Eco"}
+PARTS: list[dict[str, Any]] = [
+    {"kind": "apply_preset", "preset_id": next(iter(NAMES)), "timeout_s": 12.5},
+    {"kind": "restart", "timeout_s": 30},
+    {"kind": "wait_online", "timeout_s": 60},
+]
+SENTENCES = [
+    "Apply preset Eco, at most 12.5 s",
+    "Restart every device, at most 30 s",
+    "Wait until every device is online, at most 60 s",
+]
+
+
+def test_a_stored_setup_comes_back_from_its_form_unchanged_and_reads_as_sentences() -> None:
+    body = {"name": "n", "duration_s": 1, "criteria": [DOCUMENTS[0]], "setup": PARTS}
+    stored = TestCaseBody.model_validate(body)
+    documents = stored.model_dump(mode="json")["setup"]
+
+    parts = [drafts.part_from_document(one, i, NAMES) for i, one in enumerate(documents)]
+    again = {**body, "setup": [drafts.to_document(part) for part in parts]}
+
+    assert TestCaseBody.model_validate(again) == stored
+    assert [part.sentence for part in parts] == SENTENCES
+
+
+def test_a_new_part_needs_nothing_but_a_preset() -> None:
+    texts = {kind: drafts.fresh_part(kind, 1, {}) for kind in drafts.PARTS}
+    body = {"name": "n", "duration_s": 1, "criteria": [DOCUMENTS[0]]}
+    setup = [drafts.to_document(part) for part in texts.values()]
+
+    with pytest.raises(ValidationError) as refused:
+        TestCaseBody.model_validate({**body, "setup": setup})
+    errors = drafts.refusals(refused.value)
+
+    assert errors == [("setup.0.preset_id", "This is needed.")]
+    assert drafts.of_parts(errors, 3)[1:] == [{}, {}]
+    assert "preset_id" in drafts.of_parts(errors, 3)[0]
+    assert texts["apply_preset"].sentence == "Apply a preset: choose one"
+    assert drafts.fresh_part("apply_preset", 1, NAMES).texts["preset_id"] in NAMES
+    assert set(drafts.PARTS) == set(drafts.PART_LABELS)
+
+
+def test_a_preset_that_was_removed_is_told() -> None:
+    part = drafts.part_from_document(PARTS[0], 1, {})
+
+    assert part.sentence == "Apply a preset that is gone"
+    assert drafts.changed_part(part, "preset_id", next(iter(NAMES)), NAMES).sentence == SENTENCES[0]
+
+
+def test_parts_are_moved_within_their_list() -> None:
+    parts = [drafts.fresh_part("restart", key, {}) for key in (1, 2, 3)]
+
+    def keys(key: int, by: int) -> list[int]:
+        return [part.key for part in drafts.moved(parts, key, by)]
+
+    assert keys(3, -1) == [1, 3, 2]
+    assert keys(1, 1) == [2, 1, 3]
+    assert keys(1, -1) == keys(3, 1) == keys(9, 1) == keys(2, 2) == [1, 2, 3]

@@ -19,6 +19,7 @@ from testbench.components import (
 )
 from testbench.components.forms import unsaved
 from testbench.pages.test_case.criteria import criteria
+from testbench.pages.test_case.setup import setup
 from testbench.pages.test_case.trial import trial
 from testbench.state.auth import AuthState
 from testbench.state.test_case import RevisionRow, TestCaseState
@@ -90,7 +91,7 @@ def _body() -> rx.Component:
     return rx.fragment(
         rx.cond(TestCaseState.viewed > 0, _old()),
         rx.el.form(
-            rx.vstack(_what(), criteria(), spacing="4", width="100%"),
+            rx.vstack(_what(), setup(), criteria(), spacing="4", width="100%"),
             rx.vstack(_times(), rx.cond(TestCaseState.id != "", _revisions()), spacing="4"),
             class_name="tb-two",
             on_submit=lambda _form: TestCaseState.save(),
@@ -159,12 +160,6 @@ def _times() -> rx.Component:
                 width="100%",
             ),
             _flag("stop_on_fail", "Stop at the first certain failure"),
-            _flag("wait_online", "First wait until every device is online"),
-            rx.cond(
-                TestCaseState.flags["wait_online"],
-                number_field("wait_online_s", "At most", unit="s", **_bound("wait_online_s")),
-            ),
-            _flag("restore", "Afterwards restore what was configured before"),
             spacing="4",
             width="100%",
             align="stretch",

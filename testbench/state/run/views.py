@@ -21,9 +21,12 @@ WORDS = {
 EVENTS = {
     "queued": "Queued",
     "started": "Started",
+    "setup": "Setting up",
     "window": "Window fixed",
     "judged": "Judged",
     "teardown": "Clearing the stage",
+    "restored": "Restored",
+    "maintenance": "Put into maintenance",
     "callback": "Result delivered",
     "cancel": "Cancel",
     "fault": "Fault of the bench",
@@ -260,11 +263,11 @@ def _headline(run: RunView) -> str:
         return f"Passed: {_held(run)}"
     if run.outcome:
         return f"{WORDS[run.outcome]}: {run.reason}" if run.reason else WORDS[run.outcome]
+    if run.phase in ("teardown", "callback"):
+        return run.message if run.message and run.phase == "teardown" else "Finishing"
     if run.window_start is None or run.window_end is None:
         waits = "Waiting for a worker" if run.status == "queued" else "Setting the stage"
         return run.message or ("The runner has it" if run.phase == "external" else waits)
-    if run.phase in ("teardown", "callback"):
-        return "Finishing"
     now = datetime.now(UTC)
     if now < run.window_start:
         return "Warming up: readings are recorded, not judged"
