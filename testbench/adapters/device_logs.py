@@ -172,14 +172,16 @@ def tail(device_id: uuid.UUID, count: int) -> list[LogLine]:
     return _lines(cast("_Entries", found))[::-1]
 
 
-def follow(after: Mapping[uuid.UUID, str]) -> dict[uuid.UUID, list[LogLine]]:
-    """What came after a line of each device, at most READ_AT_ONCE lines; {} if Redis is away."""
+def follow(
+    after: Mapping[uuid.UUID, str], count: int = READ_AT_ONCE
+) -> dict[uuid.UUID, list[LogLine]]:
+    """What came after a place in each device's log, at most `count` lines; {} if Redis is away."""
     if not after or _pause().lasts():
         return {}
     try:
         pipe = cache.client().pipeline(transaction=False)
         for id, line in after.items():
-            pipe.xrange(_LINES + str(id), min=f"({line}", count=READ_AT_ONCE)
+            pipe.xrange(_LINES + str(id), min=f"({line}", count=count)
         found = cast("list[_Entries]", pipe.execute())
     except redis.RedisError as error:
         _away(error)

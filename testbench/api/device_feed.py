@@ -29,6 +29,9 @@ log = structlog.get_logger()
 COALESCE_S = 0.25
 AT_ONCE = 500
 """Devices read in one pass; the others are read in the next."""
+LINES_AT_ONCE = 5000
+LEAST_LINES = 20
+"""So many of each device, even if that makes more in all."""
 READY_S = 2.0
 LISTEN_EVERY_S = 5.0
 TOPICS = ("telemetry", "poll_errors", "removed", device_logs.TOPIC)
@@ -190,10 +193,11 @@ class Feed:
             self._told |= dict.fromkeys(unheard, device_logs.now())
         after = {id: self._told.get(id, self._since) for id in names}
         parts: list[bytes] = []
-        for id, lines in device_logs.follow(after).items():
+        count = max(LEAST_LINES, LINES_AT_ONCE // max(1, len(after)))
+        for id, lines in device_logs.follow(after, count).items():
             self._told[id] = lines[-1].id
             parts += [event("logs_update", _update(names[id], line)) for line in lines]
-            if len(lines) >= device_logs.READ_AT_ONCE:
+            if len(lines) >= count:
                 self.loop.call_soon_threadsafe(self._again, id)
         return b"".join(parts)
 

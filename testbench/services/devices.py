@@ -182,9 +182,10 @@ def _view(
     stored = presence.last_seen if presence else None
     moments = [moment for moment in (stored, seen) if moment]
     return DeviceView(
-        **device.model_dump(exclude={"desired", "info", "tracing"}),
+        **device.model_dump(exclude={"desired", "info", "tracing", "trace_logs"}),
         monitored=device.tracing,
         tracing=device.tracing and device.poll_error is None,
+        trace_logs=device.trace_logs or device.log_listening,
         info=_fresher(device, said),
         desired=without_secrets(device.desired),
         state=shown_state(

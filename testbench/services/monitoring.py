@@ -62,14 +62,17 @@ class Poll(NamedTuple):
 # --- which devices ------------------------------------------------------------------------------
 
 _IMPRINTED = """
-SELECT id, mac, tracing, trace_logs FROM devices
+SELECT id, mac, tracing, trace_logs, log_listening FROM devices
 WHERE removed_at IS NULL AND kind = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 _DROP = """
-UPDATE devices SET tracing = false, trace_logs = false, poll_error = NULL WHERE id = ANY(%s)
+UPDATE devices SET tracing = false, trace_logs = false, log_listening = false, poll_error = NULL
+WHERE id = ANY(%s)
 """
 _MONITOR = """
-UPDATE devices SET tracing = true, trace_logs = coalesce(%s, trace_logs) WHERE id = ANY(%s)
+UPDATE devices SET tracing = true, trace_logs = coalesce(%(traced)s, trace_logs),
+    log_listening = log_listening AND coalesce(%(traced)s, true)
+WHERE id = ANY(%(ids)s)
 """
 
 
@@ -80,6 +83,7 @@ class _Known(NamedTuple):
     mac: str | None
     tracing: bool
     trace_logs: bool
+    log_listening: bool
 
     def is_wanted(self, chosen: set[str] | None) -> bool:
         """One registered by its address alone has no MAC before its first answer."""
@@ -87,6 +91,8 @@ class _Known(NamedTuple):
 
     def changes(self, trace_logs: bool | None) -> bool:
         """Whether it is not yet as it is wanted."""
+        if trace_logs is False and self.log_listening:
+            return True
         return not self.tracing or trace_logs not in (None, self.trace_logs)
 
 
@@ -139,7 +145,7 @@ def _drop(tx: Tx, ids: set[uuid.UUID]) -> None:
 
 
 def _monitor(tx: Tx, ids: Sequence[uuid.UUID], trace_logs: bool | None) -> None:
-    tx.cursor().execute(_MONITOR, (trace_logs, list(ids)))
+    tx.cursor().execute(_MONITOR, {"traced": trace_logs, "ids": list(ids)})
     for id in ids:
         tx.emit("devices", id)
 
@@ -157,7 +163,8 @@ VALUES (%s, clock_timestamp() + make_interval(secs => %s))
 ON CONFLICT (name) DO UPDATE SET lease_until = EXCLUDED.lease_until
 """
 _POLLED = """
-SELECT id, ip, mac, coalesce(poll_interval_s, %s), trace_logs, poll_error FROM devices
+SELECT id, ip, mac, coalesce(poll_interval_s, %s), trace_logs OR log_listening, poll_error
+FROM devices
 WHERE removed_at IS NULL AND tracing AND ip IS NOT NULL AND kind = ANY(%s)
 """
 

@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from testbench.processes.collector.logs import LogReaders
 from testbench.processes.collector.mqtt import NOBODY, Collector, device_of
 from testbench.processes.collector.polling import Poller
 from testbench.settings import settings
@@ -47,7 +48,7 @@ def main() -> None:
     _raise_files()
     name, lock = slot(settings().testbench_data)
     collector = Collector(name)
-    poller = Poller(name, collector.stopping)
+    poller = Poller(name, collector.stopping, [LogReaders().follow])
 
     def stop(_sign: int, _frame: object) -> None:
         collector.stopping.set()

@@ -135,7 +135,7 @@ class Poller:
     async def _stop(self, sharing: asyncio.Task[None]) -> None:
         sharing.cancel()
         tasks = [target.task for target in self._targets.values() if target.task]
-        self._follow([])
+        self._tell_followers([])
         await asyncio.gather(sharing, *tasks, return_exceptions=True)
         await self._sharing.leave()
         self.tell("polling_stopped")
