@@ -22,6 +22,8 @@ SEALED = "$sealed"
 """The mark of an encrypted secret: nobody may write one by hand."""
 USERS = frozenset({"stratumUser", "fallbackStratumUser"})
 """Whose shares they are: a preset is for many, so it never says so for a device."""
+MEASURED = frozenset({"fanspeed"})
+"""Settings whose report is what is measured: while the fan is automatic, another value."""
 POOL_FIELDS = {
     "url": "stratumURL",
     "port": "stratumPort",

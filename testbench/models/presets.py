@@ -41,7 +41,7 @@ class ConfigurationChange(SQLModel, table=True):
     device_id: uuid.UUID = columns.ref("devices.id", cascade=True)
     at: datetime = columns.moment()
     username: str = Field(sa_column=Column(Text, nullable=False))
-    """Who it was, as they were called then; the bench itself for a run or a roll-out."""
+    """Who it was, as they were called then; for a roll-out who began it, `testbench` for a run."""
     preset_name: str | None = Field(default=None, sa_column=Column(Text))
     run_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid))
     reverts: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid))
@@ -96,3 +96,5 @@ class RolloutDevice(SQLModel, table=True):
     """`pending`, `applied`, `failed`, `reverted`."""
     detail: str = Field(default="", sa_column=Column(Text, nullable=False))
     change_id: uuid.UUID | None = Field(default=None, sa_column=Column(Uuid))
+    before: dict[str, Any] = columns.document()
+    """What it had before the first try, secrets sealed: what a revert sends."""

@@ -15,10 +15,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from testbench.adapters import cache, db, queue, stores
-from testbench.services import housekeeping, removals, runs
+from testbench.services import configurations, housekeeping, removals, rollouts, runs
 
 IDLE_S = 0.2
 HOUSE_S = 1.0
+Due = runs.Due | rollouts.Due
 log = structlog.get_logger()
 
 
@@ -78,8 +79,8 @@ class Clock:
     def _dispatch(self) -> float:
         """Send all that is due; seconds until there may be more."""
         with db.deadline(10), db.statement() as tx:
-            due = runs.take_due(tx)
-            next_s = None if due else runs.next_due_s(tx)
+            due: list[Due] = [*rollouts.take_due(tx), *runs.take_due(tx)]
+            next_s = None if due else _sooner(runs.next_due_s(tx), rollouts.next_due_s(tx))
         busy = bool(due)
         try:
             while due:
@@ -92,16 +93,19 @@ class Clock:
             return 0.001
         return IDLE_S if next_s is None else max(0.001, min(next_s, IDLE_S))
 
-    def _send_or_skip(self, due: runs.Due) -> None:
+    def _send_or_skip(self, due: Due) -> None:
         try:
             self._send(due)
         except (*queue.Away, psycopg.Error, SQLAlchemyError):
             raise
         except Exception:
             # One row's fault holds up no other; its mark runs out, and it is tried again.
-            log.exception("step_not_sent", run=str(due.run_id), phase=due.phase)
+            log.exception("step_not_sent", step=due._asdict())
 
-    def _send(self, due: runs.Due) -> None:
+    def _send(self, due: Due) -> None:
+        if isinstance(due, rollouts.Due):
+            queue.send("rollouts.step", str(due.rollout_id), due.step)
+            return
         if due.phase != "dispatch":
             queue.send("runs.step", str(due.run_id), due.step)
             return
@@ -114,9 +118,11 @@ class Clock:
         with db.transaction() as tx:
             runs.dispatched(tx, due.run_id)
 
-    def _unmark(self, due: list[runs.Due]) -> None:
+    def _unmark(self, due: list[Due]) -> None:
         with db.transaction() as tx:
-            runs.unsend(tx, [step.run_id for step in due])
+            runs.unsend(tx, [step.run_id for step in due if isinstance(step, runs.Due)])
+            some = [step.rollout_id for step in due if isinstance(step, rollouts.Due)]
+            rollouts.unsend(tx, some)
 
     def _drop_jobs(self) -> None:
         self._jobs = None
@@ -129,6 +135,10 @@ class Clock:
                 if time.monotonic() - last.get(name, -every_s) >= every_s:
                     last[name] = time.monotonic()
                     _do(name, chore)
+
+
+def _sooner(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one is not None), default=None)
 
 
 def _now(connection: psycopg.Connection) -> datetime:
@@ -150,6 +160,7 @@ def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object
         "snapshot": (2, housekeeping.rebuild_snapshot),
         "accounts": (5, housekeeping.revoke_removed),
         "removals": (2, removals.forget_removed),
+        "changes": (10, configurations.end_interrupted),
         "partitions": (3600, housekeeping.prepare_partitions),
         "keys": (3600, housekeeping.purge),
         "retention": (3600, stores.expire),

@@ -182,9 +182,9 @@ def _test_cases_with(tx: Tx, preset_id: uuid.UUID) -> list[str]:
 
 
 def _store(tx: Tx, row: Preset) -> PresetView:
-    row.updated_at = tx.now
     tx.session.add(row)
     try:
+        row.updated_at = tx.now  # a query: what was changed is written before it
         tx.session.flush()
     except IntegrityError as error:
         raise Conflict("Another preset has this name.", errors=[("name", "is taken")]) from error

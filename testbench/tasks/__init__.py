@@ -7,6 +7,6 @@ from testbench.adapters import logs, queue
 logs.configure()
 dramatiq.set_broker(queue.broker())
 
-from testbench.tasks import runs  # noqa: E402  (actors register with the broker set above)
+from testbench.tasks import rollouts, runs  # noqa: E402  (actors register with the broker set above)
 
-__all__ = ["runs"]
+__all__ = ["rollouts", "runs"]

@@ -1,18 +1,13 @@
 """A run's step, as a message: a hint, the row is the truth."""
 
-import threading
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
 import dramatiq
 import structlog
 
 from testbench.adapters import db, queue
 from testbench.services import runs
-from testbench.settings import settings
+from testbench.tasks import leases
+from testbench.tasks.messages import addressed
 
-MAX_STEP = 2**31 - 1
 log = structlog.get_logger()
 
 
@@ -22,26 +17,15 @@ def step(*args: object, **_more: object) -> None:
 
     Anything may stand on a queue, so this takes any arguments.
     """
-    key, number = _addressed(args)
+    key, number = addressed(args)
     if key is None:
         log.warning("poison_message", actor="runs.step")
         return
     with db.statement() as tx:
         claimed = runs.claim(tx, key, number)
     if claimed is not None:
-        with _lease_kept(claimed):
+        with leases.kept(lambda tx: runs.renew(tx, claimed), claimed.id):
             _perform(claimed)
-
-
-def _addressed(args: tuple[object, ...]) -> tuple[uuid.UUID | None, int]:
-    """The run and the step's number, or None."""
-    match args:
-        case (str(run_id), int(number)) if 0 <= number <= MAX_STEP:
-            with suppress(ValueError):
-                return uuid.UUID(run_id), number
-        case _:
-            pass
-    return None, 0
 
 
 def _perform(claimed: runs.Step) -> None:
@@ -68,27 +52,3 @@ def _note_fault(claimed: runs.Step, error: Exception) -> None:
             runs.retry(tx, claimed, type(error).__name__)
         except runs.Fenced:
             log.info("step_fenced", run=str(claimed.id), step=claimed.step)
-
-
-@contextmanager
-def _lease_kept(claimed: runs.Step) -> Iterator[None]:
-    """Renew the lease while a long step works; most steps end before the first renewal."""
-    done = threading.Event()
-    pause = settings().lease_s / 3
-
-    def keep() -> None:
-        while not done.wait(pause):
-            try:
-                with db.transaction() as tx:
-                    if not runs.renew(tx, claimed):
-                        return
-            except Exception as error:
-                if not db.is_outage(error):
-                    raise
-                log.warning("lease_not_renewed", run=str(claimed.id))
-
-    threading.Thread(target=keep, name="lease", daemon=True).start()
-    try:
-        yield
-    finally:
-        done.set()

@@ -11,7 +11,7 @@ from testbench.domain.axeos import number_of
 T = TypeVar("T")
 RETURN_S = 20.0
 """A device that restarts is back within this, or it is given up."""
-LOOK_S = 0.4
+LOOK_S = 0.2
 UNSEEN_S = 4.0
 """Longer, and a device that answered all the time restarted between two looks."""
 

@@ -7,6 +7,7 @@ written before it is sent; one change of a device at a time, a second one is ref
 from testbench.services.configurations.applying import (
     ConfiguredDevice,
     SystemBody,
+    answers,
     apply,
     change_system,
     restart,
@@ -19,6 +20,7 @@ from testbench.services.configurations.views import (
     before_run,
     get,
     history,
+    sendable,
     standing,
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "ConfiguredDevice",
     "Difference",
     "SystemBody",
+    "answers",
     "apply",
     "before_run",
     "change_system",
@@ -36,5 +39,6 @@ __all__ = [
     "history",
     "restart",
     "revert",
+    "sendable",
     "standing",
 ]

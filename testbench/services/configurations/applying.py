@@ -13,6 +13,7 @@ from testbench.adapters.drivers.axeos import Axeos
 from testbench.domain import axeos
 from testbench.domain import presets as rules
 from testbench.domain.axeos import is_secret, name_of, without_secrets
+from testbench.domain.axeos.restoring import what_was
 from testbench.domain.devices import normal_mac
 from testbench.domain.errors import (
     BadGateway,
@@ -202,17 +203,9 @@ def check_same(mac: str | None, info: Mapping[str, Any]) -> None:
 
 def _before(change: Change, info: Mapping[str, Any]) -> dict[str, Any]:
     """What the device has now of what will be sent; secrets where anybody knows them."""
-    reported, desired = without_secrets(info), change.desired
-    found: dict[str, Any] = {}
-    for key in change.plan.send:
-        if is_secret(key):
-            known = _told(info.get(key)) or desired.get(key)
-        else:
-            known = reported.get(key, desired.get(key))
-        if known is not None:
-            found[key] = known
-    wanted_before = {key: value for key, value in desired.items() if key in found}
-    return sealing.seal(rules.keeping_secrets(found, wanted_before))
+    told = {key: plain for key in info if is_secret(key) and (plain := _told(info[key]))}
+    reported = without_secrets(info) | told
+    return sealing.seal(what_was(reported, [change.order.changes], change.desired)[0])
 
 
 def _told(value: object) -> str | None:
@@ -254,3 +247,18 @@ def _configured(tx: Tx, actor: Actor, change: ChangeView) -> ConfiguredDevice:
     info = tx.session.get_one(Device, change.device_id).info
     document = view.model_dump() | {"info": info, "differences": change.differences}
     return ConfiguredDevice.model_validate(document | {"change": change})
+
+
+def answers(device_id: uuid.UUID) -> bool:
+    """Whether the device itself answers now; NotFound, BadRequest."""
+    address, mac = db.run(lambda tx: _called(tx, device_id))
+    try:
+        check_same(mac, ask(Axeos(address).info()))
+    except BadGateway:
+        return False
+    return True
+
+
+def _called(tx: Tx, device_id: uuid.UUID) -> tuple[str, str | None]:
+    device = devices.find(tx, device_id)
+    return claiming.address_of(device), device.mac
