@@ -27,6 +27,8 @@ SETTINGS = {
     "STEP_INTERVAL_S": "0.5",
     "RATE_LIMIT": "1000000/minute",
     "LOGIN_LIMIT": "1000/minute",
+    "DISCOVERY_NETWORKS": "127.0.0.0/8",
+    "TEARDOWN_AWAY_S": "5",
 }
 WORKERS = 2
 PROCESSES = ("web", "worker", "worker-2", "collector", "clock")
