@@ -33,6 +33,7 @@ PLACES: tuple[tuple[str, tuple[Place, ...]], ...] = (
         (
             Place("Test cases", "list-checks", "/test-cases"),
             Place("Environments", "thermometer", "/environments"),
+            Place("Presets", "sliders-horizontal", "/presets"),
         ),
     ),
     ("Bench", (Place("System", "activity", "/system"), Place("Account", "user-round", "/account"))),

@@ -15,6 +15,8 @@ from testbench.pages.home import home
 from testbench.pages.login import login
 from testbench.pages.new_run import new_run
 from testbench.pages.not_found import not_found
+from testbench.pages.presets import preset, presets
+from testbench.pages.rollouts import new_rollout, rollout
 from testbench.pages.run import run
 from testbench.pages.runs import runs
 from testbench.pages.system import system
@@ -24,11 +26,14 @@ from testbench.pages.users import users
 from testbench.state.auth import AuthState, LoginState
 from testbench.state.comparisons import ComparisonState
 from testbench.state.device import DeviceState
+from testbench.state.device_configuration import DeviceConfigurationState
 from testbench.state.devices import DevicesState
 from testbench.state.discover import DiscoverState
 from testbench.state.environments import EnvironmentsState, EnvironmentState
 from testbench.state.home import HomeState
 from testbench.state.new_run import NewRunState
+from testbench.state.presets import PresetsState, PresetState
+from testbench.state.rollouts import NewRolloutState, RolloutState
 from testbench.state.run import RunState
 from testbench.state.runs import RunsState
 from testbench.state.system import SystemState
@@ -47,7 +52,14 @@ def register(app: rx.App) -> None:
     app.add_page(login, route="/login", title="Log in · Testbench", on_load=LoginState.load)
     add(app, home, "/", "Home", HomeState.load)
     add(app, devices, "/devices", "Devices", DevicesState.load)
-    add(app, device, "/devices/[device_id]", "Device", DeviceState.load)
+    add(
+        app,
+        device,
+        "/devices/[device_id]",
+        "Device",
+        DeviceState.load,
+        DeviceConfigurationState.load,
+    )
     add(app, discover, "/discover", "Discover", DiscoverState.load)
     add(app, runs, "/runs", "Runs", RunsState.load)
     add(app, new_run, "/runs/new", "New run", NewRunState.load)
@@ -57,6 +69,10 @@ def register(app: rx.App) -> None:
     add(app, test_case, "/test-cases/[test_case_id]", "Test case", TestCaseState.load)
     add(app, environments, "/environments", "Environments", EnvironmentsState.load)
     add(app, environment, "/environments/[environment_id]", "Environment", EnvironmentState.load)
+    add(app, presets, "/presets", "Presets", PresetsState.load)
+    add(app, preset, "/presets/[preset_id]", "Preset", PresetState.load)
+    add(app, new_rollout, "/rollouts/new", "New roll-out", NewRolloutState.load)
+    add(app, rollout, "/rollouts/[rollout_id]", "Roll-out", RolloutState.load)
     add(app, system, "/system", "System", SystemState.load)
     add(app, account, "/account", "Account", AccountState.load)
     add(app, users, "/users", "Users", UsersState.load)

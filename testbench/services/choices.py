@@ -2,19 +2,21 @@
 
 import uuid
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from sqlalchemy import case, func, select
 
 from testbench.adapters.db import Tx
-from testbench.domain.devices import State
+from testbench.domain.devices import POLLED, State
 from testbench.domain.identity import Actor, require
 from testbench.models import Device, Environment, Series, TestCase
 from testbench.services import devices
 
 MAX_NAMES = 500
 _RANK = {"available": 0, "maintenance": 1, "in_test": 2}
+_FREE = {"available": 0, "maintenance": 0, "in_test": 1}
 
 
 class Choice(NamedTuple):
@@ -94,6 +96,46 @@ def run_devices(
         total=sum(counts.model_dump().values()),
         available=counts.available,
     )
+
+
+def configurable_devices(
+    tx: Tx, actor: Actor, *, q: str | None = None, tag: str | None = None, limit: int = 100
+) -> DeviceChoices:
+    """Devices whose settings the bench can change, those that answer first; others say why not."""
+    require(actor, "viewer")
+    rows = tx.session.execute(_configurable(q, tag).limit(limit))
+    counts = [devices.counts(tx, q=q, tag=tag, kind=kind) for kind in POLLED]
+    items = [_choice(row[0], row[1], row.shown, ()) for row in rows]
+    return DeviceChoices(
+        items=[one.model_copy(update={"why": _why_not(one.state)}) for one in items],
+        total=sum(sum(one.model_dump().values()) for one in counts),
+        available=sum(one.available + one.maintenance for one in counts),
+    )
+
+
+def configurable_ids(
+    tx: Tx, actor: Actor, *, q: str | None = None, tag: str | None = None, limit: int = 10_000
+) -> list[uuid.UUID]:
+    """Ids of all of them that can be reached now, in the same order."""
+    require(actor, "viewer")
+    rows = tx.session.execute(_configurable(q, tag))
+    free = (row[0].id for row in rows if not _why_not(row.shown))
+    return list(islice(free, limit))
+
+
+def _configurable(q: str | None, tag: str | None) -> Any:
+    state = devices.state_column()
+    statement = devices.matching(devices.query(), tag=tag, q=q, kind=None)
+    rank = case(*((state == name, number) for name, number in _FREE.items()), else_=len(_FREE))
+    return (
+        statement.where(Device.kind.in_(POLLED))  # type: ignore[attr-defined]  # a column
+        .add_columns(state.label("shown"))
+        .order_by(rank, func.lower(Device.name))
+    )
+
+
+def _why_not(state: State) -> str:
+    return {"in_test": "is in a run", "offline": "is offline"}.get(state, "")
 
 
 def _lacks(required_tags: Sequence[str]) -> Any:

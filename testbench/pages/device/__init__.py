@@ -15,6 +15,7 @@ from testbench.components import (
     view,
 )
 from testbench.pages.device.access import access, renew_dialog
+from testbench.pages.device.configuration import configuration, configuration_dialog
 from testbench.pages.device.details import details, remove_dialog
 from testbench.pages.device.runs import runs
 from testbench.pages.device.telemetry import telemetry
@@ -22,6 +23,7 @@ from testbench.state.device import DeviceState
 
 TABS = (
     ("telemetry", "Telemetry"),
+    ("configuration", "Configuration"),
     ("runs", "Runs"),
     ("access", "Access"),
     ("details", "Details"),
@@ -35,6 +37,7 @@ def device() -> rx.Component:
         _hold_dialog(),
         renew_dialog(),
         remove_dialog(),
+        configuration_dialog(),
         title=rx.cond(DeviceState.name != "", DeviceState.name, "Device"),
         active="/devices",
         crumbs=[("Devices", "/devices")],
@@ -74,6 +77,7 @@ def _body() -> rx.Component:
         tabs(TABS, DeviceState.tab, lambda key: DeviceState.tab_links[key]),
         rx.match(
             DeviceState.tab,
+            ("configuration", configuration()),
             ("runs", runs()),
             ("access", access()),
             ("details", details()),
