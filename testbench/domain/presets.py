@@ -82,7 +82,7 @@ def _odd(path: str, key: str, value: Any, depth: int) -> Iterator[Fault]:
     elif isinstance(value, str):
         yield from ((path, why) for why in _odd_text(value))
     elif isinstance(value, int | float):
-        if not math.isfinite(value) or abs(value) >= 2**63:
+        if abs(value) >= 2**63 or not math.isfinite(value):
             yield path, "must be a number that fits into 64 bits"
     elif isinstance(value, Mapping | list):
         if depth == 0:

@@ -27,9 +27,11 @@ def forget_removed() -> int:
     end = time.monotonic() + BUDGET_S
     done = 0
     for device_id in _due():
-        if time.monotonic() > end or not _forgotten(device_id, end):
+        if not _forgotten(device_id, end):
             break
         done += 1
+        if time.monotonic() > end:
+            break
     return done
 
 

@@ -14,6 +14,8 @@ from openapi_spec_validator import validate
 from testbench.api.app import create_app
 from testbench.domain.ids import new_id
 from tests.callers import Api
+from tests.services import Env
+from tests.services.test_discovery import configure, entry, service
 
 ROUTES = [
     "POST /api/auth/login",
@@ -27,6 +29,12 @@ ROUTES = [
     "GET /api/devices",
     "POST /api/devices",
     "PUT /api/devices/listen",
+    "GET /api/devices/discover",
+    "GET /api/devices/discovered",
+    "PUT /api/devices/imprint",
+    "PATCH /api/devices/imprint",
+    "GET /api/devices/imprint",
+    "DELETE /api/devices/imprint/{}",
     "GET /api/devices/{}",
     "PATCH /api/devices/{}",
     "DELETE /api/devices/{}",
@@ -220,11 +228,22 @@ class Sender:
         return request
 
 
-def test_whatever_is_sent_nothing_answers_500(api: Api, document: dict[str, Any]) -> None:
+@pytest.fixture
+def discovery_service() -> Iterator[str]:
+    """What finds one device."""
+    with service(lambda _: [entry(1)]) as url:
+        yield url
+
+
+def test_whatever_is_sent_nothing_answers_500(
+    api: Api, document: dict[str, Any], bench_env: Env, discovery_service: str
+) -> None:
     device, environment = api.device(), api.made("/api/environments", {"name": "e"})
     case, run = api.case(), api.run()
     known = [device["id"], environment["id"], case["id"], run["id"], str(new_id())]
     sender = Sender(document, known, seed=7)
+    configure(bench_env)  # else discovery is unavailable, which is a 502
+    bench_env.set(DISCOVERY_URL=discovery_service)
     clients = [api.role("admin"), api.client(device["token"])]
     skipped = ("/api/auth/", "/api/users", "/api/ready")  # passwords take their time to hash
     chosen = [

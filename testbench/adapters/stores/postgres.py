@@ -299,14 +299,12 @@ def _read_window(cursor: psycopg.Cursor[Any], id: int, start: int, end: int) -> 
 
 def _delete_series(cursor: psycopg.Cursor[Any], id: int, until: datetime, end: float) -> bool:
     """Whole days from the first on, each found by its index; False once `end` has passed."""
-    while True:
-        row = cursor.execute(_FIRST, (id, until)).fetchone()
-        if row is None:
-            return True
-        if time.monotonic() > end:
-            return False
+    while (row := cursor.execute(_FIRST, (id, until)).fetchone()) is not None:
         start: datetime = row[0]
         cursor.execute(_DELETE, (id, start, min(until, start + timedelta(days=1))))
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 def _thin(
