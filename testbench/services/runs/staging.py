@@ -4,6 +4,7 @@ A step takes all devices that are not done yet, tries each once, and comes again
 not answer. What was changed is written down before it is, so that any worker can put it back.
 """
 
+import random
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -257,7 +258,9 @@ def _begin(tx: Tx, step: Step, run: Run, part: Part) -> Errand | None:
     step.message = run.message = _message(tx, step, part, len(members))
     tx.session.flush()
     tx.emit("runs", run.id)
-    return partial(_work_off, step, part, members[:BATCH])
+    # In any order, so that some which hang do not keep the same others waiting each time.
+    chosen = random.sample(members, min(BATCH, len(members)))
+    return partial(_work_off, step, part, chosen)
 
 
 def _work_off(step: Step, part: Part, members: list[Member]) -> None:

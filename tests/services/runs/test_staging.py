@@ -230,6 +230,24 @@ def test_a_device_that_does_not_come_back_from_its_restart_is_named(fleet: Fleet
     assert ended.reason == "Setup: miner-0 did not come online."
 
 
+def test_many_devices_are_set_up_at_once_over_several_steps(bench_env: Env) -> None:
+    bench_env.set(DISCOVERY_NETWORKS="127.0.0.0/8")
+    with emulate(70, ["2.12.0"], speed=10) as many:
+        many.switch(slow_s=0.1)
+        ids = [imprinted(many, number) for number in range(70)]
+        run = started(*ids, setup=[applies(preset())])
+        first = step(run.id)
+        until(run.id, "observe")
+        assert all(set_to(device, **FAST) for device in many.devices)
+        cancel(run.id)
+        ended = until(run.id, "done")
+
+    assert first.message == "Setting up: applying preset Fast on 6 of 70 devices"
+    assert events(ended).count("setup") == events(ended).count("restored") == 70
+    assert not any(set_to(device, **FAST) for device in many.devices)
+    assert [len(device.patches) for device in many.devices] == [2] * 70
+
+
 # --- what is refused at the start ------------------------------------------------------------
 
 
