@@ -178,10 +178,11 @@ class PresetState(ViewState, rx.State):
         self.name = f"{found.name} (copy)"[:200] if copy else found.name
         self.description, self.changed = found.description, copy
         flat = apart(found.configuration) if _is_plain(found.configuration) else found.configuration
-        secrets = {} if copy else {flat_path(path): None for path in found.secrets}
+        secrets = {flat_path(path): None for path in found.secrets}
         self.settings = []
         for name in ordered(flat | secrets):
-            self._append(name, flat.get(name), stored=name in secrets)
+            # Nobody can read a secret: a copy asks for it anew.
+            self._append(name, flat.get(name), stored=name in secrets and not copy)
 
     def _append(self, name: str, value: Any = None, *, stored: bool = False) -> None:
         free = name == FREE or (name not in SETTINGS and name not in POOL_ALIASES)

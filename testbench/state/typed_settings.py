@@ -77,7 +77,9 @@ def typed(kind: str, value: Any) -> str:
         return json.dumps(value, indent=1 if kind == "list" else None)
     if isinstance(value, float):
         return f"{value:g}" if abs(value) < 1e6 else text_of("", value)
-    return text_of("value" if kind == "free" else "", value)
+    if kind == "free" and isinstance(value, str) and _free(value) != value:
+        return json.dumps(value, ensure_ascii=False)
+    return text_of("", value)
 
 
 def groups_of(info: Mapping[str, Any]) -> list[FieldGroup]:
@@ -174,11 +176,14 @@ def _list(text: str) -> Any:
 
 
 def _free(text: str) -> Any:
-    """A number, true or false, or text; `"5"` in quotes is the text 5."""
+    """A number, true or false, a list or an object, or text; `"5"` in quotes is the text 5."""
+    if text[:1] in ('"', "[", "{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
     if text in ("true", "false"):
         return text == "true"
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1]
     number = number_of(text) if "," not in text else None
     if number is None or not isfinite(number):
         return text
