@@ -88,9 +88,11 @@ def grafana(url: str) -> str:
     """Asks who we are, with the token where there is one."""
     import httpx
 
-    headers = {"Authorization": f"Bearer {settings().grafana_token}"}
+    from testbench.adapters.grafana import authorization
+
     path = "/api/org" if settings().grafana_token else "/api/health"
-    httpx.get(url.rstrip("/") + path, headers=headers, timeout=DEADLINE_S).raise_for_status()
+    answer = httpx.get(url.rstrip("/") + path, headers=authorization(), timeout=DEADLINE_S)
+    answer.raise_for_status()
     return "Grafana"
 
 

@@ -12,6 +12,8 @@ from testbench.components import (
     data_table,
     every,
     facts,
+    figure,
+    figures,
     form_skeleton,
     shell,
     view,
@@ -64,6 +66,7 @@ def _body() -> rx.Component:
     ]
     return rx.fragment(
         _verdict(),
+        figures(rx.foreach(SystemState.measures, _measure)),
         card(
             data_table(columns, SystemState.parts, label="Parts of the bench", bare=True),
             title="Parts",
@@ -79,6 +82,10 @@ def _body() -> rx.Component:
         ),
         rx.cond(SystemState.demo_devices > 0, _demo()),
     )
+
+
+def _measure(one: Any) -> rx.Component:
+    return figure(one.name, amount(one.value, one.unit), note=one.note)
 
 
 def _demo() -> rx.Component:

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from testbench.adapters import cache, db, queue, stores
-from testbench.services import configurations, housekeeping, removals, rollouts, runs
+from testbench.services import configurations, grafana, housekeeping, removals, rollouts, runs
 
 IDLE_S = 0.2
 HOUSE_S = 1.0
@@ -52,9 +52,12 @@ class Clock:
             connection.execute(f"LISTEN {db.DUE_CHANNEL}")
             log.info("clock_leads")
             over = threading.Event()
-            arguments = (over, _now(connection))
-            house = threading.Thread(target=self._keep_house, args=arguments, name="house")
+            chores = _chores(_now(connection))
+            house = threading.Thread(target=_keep_house, args=(over, chores), name="house")
             house.start()
+            # Apart, and left alone in the end: a Grafana that hangs holds up nothing.
+            errands = threading.Thread(target=_keep_house, args=(over, _ERRANDS), daemon=True)
+            errands.start()
             try:
                 self._dispatch_for_ever(connection)
             finally:
@@ -127,14 +130,22 @@ class Clock:
     def _drop_jobs(self) -> None:
         self._jobs = None
 
-    def _keep_house(self, over: threading.Event, ready_since: datetime) -> None:
-        chores = _chores(ready_since)
-        last: dict[str, float] = {}
-        while not over.wait(HOUSE_S):
-            for name, (every_s, chore) in chores.items():
-                if time.monotonic() - last.get(name, -every_s) >= every_s:
-                    last[name] = time.monotonic()
-                    _do(name, chore)
+
+Chores = dict[str, tuple[float, Callable[[], object]]]
+_ERRANDS: Chores = {
+    "dashboards": (5, grafana.plan),
+    "grafana": (2, grafana.work_off),
+    "grafana_lost": (600, grafana.verify),
+}
+
+
+def _keep_house(over: threading.Event, chores: Chores) -> None:
+    last: dict[str, float] = {}
+    while not over.wait(HOUSE_S):
+        for name, (every_s, chore) in chores.items():
+            if time.monotonic() - last.get(name, -every_s) >= every_s:
+                last[name] = time.monotonic()
+                _do(name, chore)
 
 
 def _sooner(*seconds: float | None) -> float | None:
@@ -147,7 +158,7 @@ def _now(connection: psycopg.Connection) -> datetime:
     return row[0]
 
 
-def _chores(ready_since: datetime) -> dict[str, tuple[float, Callable[[], object]]]:
+def _chores(ready_since: datetime) -> Chores:
     def sweep() -> None:
         with db.transaction() as tx:
             ended = runs.sweep(tx, ready_since)

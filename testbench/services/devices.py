@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from testbench.adapters import db, device_logs, live, mqtt
 from testbench.adapters.db import Tx
+from testbench.domain import dashboards, links
 from testbench.domain.axeos import without_secrets
 from testbench.domain.devices import (
     POLLED,
@@ -29,7 +30,7 @@ from testbench.domain.identity import Actor, require
 from testbench.domain.ids import new_id
 from testbench.domain.names import Name, Tag, Text, each_once
 from testbench.domain.tokens import new_token, token_hash
-from testbench.models import Device, Presence, Reservation
+from testbench.models import Device, GrafanaDashboard, Presence, Reservation
 from testbench.services import lists
 from testbench.services.keys import as_id
 from testbench.settings import settings
@@ -81,6 +82,13 @@ CLEARED = frozenset({"maintenance_reason", "poll_interval_s"})
 """What null takes away; elsewhere it leaves what there is."""
 
 
+class GrafanaView(BaseModel):
+    """Where a device's dashboard is."""
+
+    url: str
+    public_url: str | None
+
+
 class DeviceView(BaseModel):
     """A device as the API and the pages show it."""
 
@@ -109,6 +117,8 @@ class DeviceView(BaseModel):
     log_listening: bool
     poll_interval_s: float | None
     poll_error: str | None
+    grafana: GrafanaView | None
+    """None: there is no dashboard (yet)."""
     missing: int
     clock_off_ms: int
     created_at: datetime
@@ -153,9 +163,17 @@ def state_column() -> ColumnElement[str]:
 def query() -> Any:
     """Every present device with run, presence and online."""
     return (
-        select(Device, col(Reservation.run_id), Presence, _online().label("online"))
+        select(
+            Device,
+            col(Reservation.run_id),
+            Presence,
+            _online().label("online"),
+            col(GrafanaDashboard.url),
+            col(GrafanaDashboard.public_token),
+        )
         .outerjoin(Presence, col(Presence.device_id) == col(Device.id))
         .outerjoin(Reservation, col(Reservation.device_id) == col(Device.id))
+        .outerjoin(GrafanaDashboard, col(GrafanaDashboard.device_id) == col(Device.id))
         .where(col(Device.removed_at).is_(None))
     )
 
@@ -195,9 +213,17 @@ def _view(
         run_id=run_id,
         last_seen=max(moments) if moments else None,
         latest=dict(latest),
+        grafana=_grafana(device.id, row[5]) if row[4] else None,
         missing=presence.missing if presence else 0,
         clock_off_ms=presence.clock_off_ms if presence else 0,
     )
+
+
+def _grafana(device_id: uuid.UUID, public_token: str | None) -> GrafanaView | None:
+    base = settings().grafana_url
+    url = links.dashboard(base, dashboards.uid_of(device_id))
+    public = links.public_dashboard(base, public_token)
+    return GrafanaView(url=url, public_url=public) if url else None
 
 
 def _fresher(device: Device, said: tuple[datetime, dict[str, Any]] | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from testbench.adapters import db, queue
 from testbench.adapters.probes import PROBES
+from testbench.services import grafana
 from testbench.settings import settings
 
 CRITICAL = frozenset({"postgres", "redis", "influxdb"})
@@ -58,6 +59,15 @@ def _workers() -> str:
     return f"{depth.consumers} listening, {depth.waiting} waiting"
 
 
+def _grafana() -> str:
+    said = PROBES["grafana"](settings().grafana_url or "")
+    with db.deadline(2), db.transaction() as tx:
+        trouble = grafana.trouble(tx)
+    if trouble:
+        raise Missing(trouble)
+    return said
+
+
 def _parts() -> dict[str, Callable[[], str]]:
     """What this bench consists of, by name."""
     named = settings()
@@ -67,9 +77,12 @@ def _parts() -> dict[str, Callable[[], str]]:
         "rabbitmq": named.rabbitmq_url,
         "mqtt": named.mqtt_url,
         "influxdb": named.influxdb_url,
-        "grafana": named.grafana_url,
     }
-    services = {name: partial(PROBES[name], url) for name, url in urls.items() if url}
+    services: dict[str, Callable[[], str]] = {
+        name: partial(PROBES[name], url) for name, url in urls.items() if url
+    }
+    if named.grafana_url:
+        services["grafana"] = _grafana
     return {**services, "clock": _clock, "workers": _workers}
 
 

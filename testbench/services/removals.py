@@ -16,6 +16,7 @@ from testbench.adapters import db, stores
 from testbench.adapters.db import Tx
 from testbench.domain.times import ms
 from testbench.models import ConfigurationChange, Device, Presence, ValidationError
+from testbench.services import grafana
 
 BUDGET_S = 1.0
 """A turn of the clock's house; there is other work to do."""
@@ -64,4 +65,5 @@ def _forget_rows(tx: Tx, device: Device) -> None:
         tx.session.execute(rows.where(col(table.at) <= device.forget_before))
     if device.removed_at is not None:
         tx.session.execute(delete(Presence).where(col(Presence.device_id) == device.id))
+        grafana.forget(tx, device.id)
         device.info, device.desired = {}, {}

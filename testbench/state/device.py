@@ -95,6 +95,8 @@ class DeviceState(ViewState, rx.State):
     missing: int = 0
     clock_off_s: float = 0
     poll_error: str = ""
+    grafana_url: str = ""
+    grafana_public_url: str = ""
     facts: list[list[str]] = []
     info: list[list[str]] = []
     figures: list[Figure] = []
@@ -174,6 +176,9 @@ class DeviceState(ViewState, rx.State):
         self.last_seen = device.last_seen.isoformat() if device.last_seen else ""
         self.missing, self.clock_off_s = device.missing, round(device.clock_off_ms / 1000, 1)
         self.poll_error = device.poll_error or ""
+        made = device.grafana
+        self.grafana_url = f"{made.url}?from=now-{self.span}&to=now" if made else ""
+        self.grafana_public_url = made.public_url or "" if made else ""
         self.offline_after_s = device.offline_after_s
         info = [[name, str(value)] for name, value in sorted(device.info.items())]
         self._show(facts=_facts(device), info=info)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import reflex as rx
 
 from testbench import __version__
-from testbench.services import demo, health
+from testbench.services import demo, health, metrics
 from testbench.state import live
 from testbench.state.auth import call, guarded
 from testbench.state.views import ViewState
@@ -35,11 +35,22 @@ class Part:
     detail: str
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A figure of how the bench does, and what it means."""
+
+    name: str
+    value: float
+    unit: str
+    note: str
+
+
 class SystemState(ViewState, rx.State):
     """What the page shows now."""
 
     status: str = ""
     parts: list[Part] = []
+    measures: list[Measure] = []
     version: str = __version__
     demo_devices: int = 0
     is_removing: bool = False
@@ -71,9 +82,29 @@ class SystemState(ViewState, rx.State):
 
     async def _read(self) -> None:
         self.demo_devices = await call(demo.size)
-        found = await asyncio.to_thread(health.check)
+        found, known = await asyncio.gather(
+            asyncio.to_thread(health.check), asyncio.to_thread(metrics.figures)
+        )
+        self.measures = _measures(known)
         self.status = found.status
         self.parts = [
             Part(name, NAMES.get(name, name.capitalize()), part.ok, part.latency_ms, part.detail)
             for name, part in found.checks.items()
         ]
+
+
+def _measures(known: metrics.Figures) -> list[Measure]:
+    """Those that could be found out."""
+    told: list[tuple[str, float | None, str, str]] = [
+        ("Ingest lag", known.ingest_lag_s, "s", "from a reading's arrival until it is stored"),
+        ("Step lateness", known.step_lateness_s, "s", "how long the most overdue step waits"),
+        ("Outbox age", known.outbox_age_s, "s", "the oldest step not sent to the workers"),
+        *((f"Queue {name}", depth, "", "messages waiting") for name, depth in known.queues.items()),
+    ]
+    if known.dashboards_waiting:
+        told.append(("Dashboards", known.dashboards_waiting, "", "waiting for Grafana"))
+    return [
+        Measure(name, round(value, 3), unit, note)
+        for name, value, unit, note in told
+        if value is not None
+    ]

@@ -4,12 +4,9 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from testbench.adapters import db, metrics
@@ -20,6 +17,7 @@ from testbench.services import devices, telemetry
 from testbench.services.devices import NewDevice
 from testbench.services.telemetry import Message
 from tests.callers import Api, problem, served
+from tests.scrapers import prometheus, query
 from tests.services import ROOT, Env, Servers, free_port, wait_until
 
 RECORDED = sorted((ROOT / "tests/data/axeos").glob("*.json"))
@@ -319,48 +317,6 @@ def test_without_the_database_own_health_is_told(api: Api, bench_env: Env) -> No
 
 
 # --- a real Prometheus
-
-
-@contextmanager
-def prometheus(target: str, folder: Path, token: str) -> Iterator[str]:
-    """Debian's Prometheus, which scrapes `target` twice a second; its URL."""
-    port = free_port()
-    config = {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-        "scrape_configs": [
-            {
-                "job_name": "testbench",
-                "authorization": {"credentials": token},
-                "static_configs": [{"targets": [target.removeprefix("http://")]}],
-            }
-        ],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
-    command = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "prometheus.log").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def query(url: str, expression: str) -> dict[str, float]:
-    """device_id (or nothing) → value."""
-    try:
-        answer = httpx.get(f"{url}/api/v1/query", params={"query": expression})
-    except httpx.ConnectError:
-        return {}
-    if answer.status_code != 200:
-        return {}
-    found = answer.json()["data"]["result"]
-    return {one["metric"].get("device_id", ""): float(one["value"][1]) for one in found}
 
 
 def test_prometheus_scrapes_the_bench_and_answers_with_its_values(

@@ -1,5 +1,7 @@
 """One device: how is it? Its readings first, the rest in tabs."""
 
+from typing import Any
+
 import reflex as rx
 
 from testbench.components import (
@@ -112,7 +114,26 @@ def _head() -> rx.Component:
                 class_name="tb-fault",
             ),
         ),
+        rx.cond(
+            DeviceState.grafana_url != "",
+            _outside("View in Grafana", "external-link", DeviceState.grafana_url),
+        ),
+        rx.cond(
+            DeviceState.grafana_public_url != "",
+            _outside("Public dashboard", "globe", DeviceState.grafana_public_url),
+        ),
         class_name="tb-filters",
+    )
+
+
+def _outside(label: str, icon: str, url: Any) -> rx.Component:
+    return rx.el.a(
+        rx.icon(icon, size=14, aria_hidden=True),
+        label,
+        href=url,
+        target="_blank",
+        rel="noreferrer",
+        class_name="tb-chip",
     )
 
 

@@ -3,7 +3,6 @@
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from sqlalchemy import Select, select
@@ -14,11 +13,9 @@ from testbench.domain.errors import NotFound
 from testbench.domain.identity import Actor, require
 from testbench.domain.runs import TERMINAL
 from testbench.domain.test_cases import TestCaseSpec
-from testbench.domain.times import ms
 from testbench.models import Run, RunDevice, RunEvent
-from testbench.services import lists
+from testbench.services import grafana, lists
 from testbench.services.keys import as_id
-from testbench.settings import settings
 
 
 class RunDeviceView(BaseModel):
@@ -87,20 +84,12 @@ def timeout_s(run: Run) -> float:
     return TestCaseSpec.model_validate(fields).timeout_total_s()
 
 
-def grafana_url(run: Run) -> str | None:
-    """The run's window in Grafana, where one is configured."""
-    base = settings().grafana_url
-    if not base or run.window_start is None or run.window_end is None:
-        return None
-    span = {"from": ms(run.window_start), "to": ms(run.window_end), "var-run": str(run.id)}
-    return f"{base.rstrip('/')}/d/testbench-fleet/testbench?{urlencode(span)}"
-
-
-def _view(run: Run, now: datetime, parts: list[RunDevice], events: list[RunEvent]) -> RunView:
+def _view(tx: Tx, run: Run, parts: list[RunDevice], events: list[RunEvent]) -> RunView:
+    ids = [part.device_id for part in parts]
     return RunView(
         **run.model_dump(exclude={"progress"}),
-        progress=progress(run, now),
-        grafana_url=grafana_url(run),
+        progress=progress(run, tx.now),
+        grafana_url=grafana.url_of_run(tx, ids, run.window_start, run.window_end),
         devices=[RunDeviceView(**part.model_dump()) for part in parts],
         timeline=[TimelineView(**event.model_dump()) for event in events],
     )
@@ -138,7 +127,7 @@ def get(tx: Tx, actor: Actor, run_id: str | uuid.UUID) -> RunView:
 def _views(tx: Tx, runs: list[Run]) -> list[RunView]:
     ids = [run.id for run in runs]
     members, events = parts(tx, ids), _events(tx, ids)
-    return [_view(run, tx.now, members[run.id], events[run.id]) for run in runs]
+    return [_view(tx, run, members[run.id], events[run.id]) for run in runs]
 
 
 def _events(tx: Tx, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[RunEvent]]:
