@@ -12,13 +12,19 @@ from sqlalchemy.exc import DataError, IntegrityError
 from starlette.exceptions import HTTPException
 
 from testbench.domain.criteria import Criterion
+from testbench.domain.criteria.paths import PLUGS
 from testbench.domain.errors import BenchError, Conflict, FieldErrors, Invalid
+from testbench.domain.test_cases import SetupStep
 
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 _REQUEST_PARTS = ("body", "query", "path", "header")
 _PLAIN = frozenset({"bool", "int", "float", "str"})
-_KINDS = frozenset(kind.model_fields["kind"].default for kind in get_args(get_args(Criterion)[0]))
+_KINDS = frozenset(
+    kind.model_fields["kind"].default
+    for union in (Criterion, SetupStep)
+    for kind in get_args(get_args(union)[0])
+)
 
 
 class FieldProblem(BaseModel):
@@ -90,7 +96,7 @@ def path_of(loc: tuple[int | str, ...]) -> str:
 def _is_tag(parts: list[int | str], i: int) -> bool:
     """pydantic names the member of a union that it tried; the document has no such field."""
     part = str(parts[i])
-    if i > 1 and parts[i - 2] == "criteria" and part in _KINDS:
+    if i > 1 and parts[i - 2] in PLUGS and part in _KINDS:
         return True
     return "[" in part or (0 < i == len(parts) - 1 and part in _PLAIN)
 

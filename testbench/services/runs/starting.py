@@ -27,7 +27,7 @@ from testbench.settings import settings
 MAX_NAME = 200
 MAX_KEY = 200
 KEY_LIFE = timedelta(hours=24)
-UNCONFIGURABLE = "the bench cannot configure or restart it"
+UNCONFIGURABLE = "takes no settings and no restart from the bench, being of the kind"
 _WHY = {"in_test": "is in a run", "offline": "is offline", "maintenance": "is in maintenance"}
 
 
@@ -216,7 +216,7 @@ def _check_configurable(spec: TestCaseSpec, chosen: list[Device]) -> None:
     errors: list[tuple[str, str]] = []
     for device in chosen:
         if device.kind not in POLLED:
-            errors.append((str(device.id), f"{device.name} is {device.kind}: {UNCONFIGURABLE}"))
+            errors.append((str(device.id), f"{device.name} {UNCONFIGURABLE} {device.kind}"))
         elif not device.ip:
             errors.append((str(device.id), f"{device.name} has no address"))
     if errors:
