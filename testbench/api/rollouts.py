@@ -19,7 +19,7 @@ def start_rollout(actor: Caller, body: RolloutBody) -> RolloutView:
     It stops by itself at `max_failures`, at once where the canary fails. A device in a run
     counts as failed.
     """
-    return db.run(lambda tx: rollouts.start(tx, actor, body))
+    return db.run(lambda tx: rollouts.start(tx, actor, body), attempt_s=db.REQUEST_BUDGET_S)
 
 
 @router.get("")

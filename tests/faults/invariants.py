@@ -34,6 +34,10 @@ WHERE status IN ('queued', 'running') AND reservations.run_id IS NULL
 _UNSENT = """
 SELECT id, phase, step FROM runs WHERE due_at IS NOT NULL AND due_at < now() - interval '2 s'
 """
+_UNSENT_ROLLOUTS = """
+SELECT id, step FROM rollouts WHERE status = 'running' AND due_at < now() - interval '2 s'
+    AND coalesce(lease_until < now(), true) AND coalesce(sent_until < now(), true)
+"""
 _STORED = """
 SELECT device_id, metric, (extract(epoch FROM ts) * 1000)::bigint
 FROM readings JOIN series ON series.id = series_id
@@ -93,5 +97,6 @@ def every_reading_is_accounted_for(
 
 
 def no_due_row_stays_unsent(connection: Connection) -> None:
-    """I6, of the rows there are so far: the steps of runs."""
+    """I6, of the rows there are so far: the steps of runs and of roll-outs."""
     assert connection.execute(_UNSENT).fetchall() == []
+    assert connection.execute(_UNSENT_ROLLOUTS).fetchall() == []

@@ -1,7 +1,8 @@
 """What people do with a roll-out: start, stop, resume, take it back on one device."""
 
+import re
 import uuid
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, update
@@ -9,16 +10,33 @@ from sqlmodel import col
 
 from testbench.adapters import db, sealing
 from testbench.adapters.db import Tx
-from testbench.domain.devices import POLLED
+from testbench.domain.devices import POLLED, mac_or_none
 from testbench.domain.errors import Conflict, Invalid
 from testbench.domain.identity import Actor, require
 from testbench.domain.ids import new_id
-from testbench.models import Device, Rollout, RolloutDevice
+from testbench.models import Rollout, RolloutDevice
 from testbench.services import configurations, devices, presets
 from testbench.services.rollouts.views import RolloutView, find, get
 
 MAX_DEVICES = 10_000
 MAX_KEY = 64
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAMED = """
+SELECT id, name, kind, mac FROM devices
+WHERE removed_at IS NULL AND (id = ANY(%s::uuid[]) OR mac = ANY(%s))
+"""
+_PARTS = """
+INSERT INTO rollout_devices (rollout_id, device_id, position, name, status, detail, before)
+SELECT %s, d.id, d.position - 1, d.name, 'pending', '', '{}'
+FROM unnest(%s::uuid[], %s::text[]) WITH ORDINALITY AS d (id, name, position)
+"""
+
+
+class _Device(NamedTuple):
+    id: uuid.UUID
+    name: str
+    kind: str
+    mac: str | None
 
 
 class RolloutBody(BaseModel):
@@ -59,36 +77,39 @@ def start(tx: Tx, actor: Actor, body: RolloutBody) -> RolloutView:
     )
     tx.session.add(row)
     tx.session.flush()
-    for position, device in enumerate(_chosen(tx, body.device_ids)):
-        tx.session.add(
-            RolloutDevice(
-                rollout_id=row.id, device_id=device.id, position=position, name=device.name
-            )
-        )
+    chosen = _chosen(tx, body.device_ids)
+    names = [device.name for device in chosen]
+    tx.cursor().execute(_PARTS, (row.id, [device.id for device in chosen], names))
     _changed(tx, row)
     return get(tx, actor, row.id)
 
 
-def _chosen(tx: Tx, device_ids: list[str]) -> list[Device]:
+def _chosen(tx: Tx, device_ids: list[str]) -> list[_Device]:
     """Each device once, in the order they were named."""
-    found = _by_id(tx, device_ids)
-    chosen = {
-        device.id: device
-        for name in device_ids
-        for device in [found.get(name) or devices.find(tx, name)]
-    }
-    unfit = [(str(d.id), f"a {d.kind} device takes no settings from the bench")
-             for d in chosen.values() if d.kind not in POLLED]  # fmt: skip
+    found = _named(tx, device_ids)
+    chosen: dict[uuid.UUID, _Device] = {}
+    for name in device_ids:
+        device = found.get(mac_or_none(name) or name) or _found(tx, name)
+        chosen.setdefault(device.id, device)
+    unfit = [d for d in chosen.values() if d.kind not in POLLED]
     if unfit:
-        raise Invalid("Not all devices take settings.", errors=unfit)
+        errors = [(str(d.id), f"a {d.kind} device takes no settings from the bench") for d in unfit]
+        raise Invalid("Not all devices take settings.", errors=errors[:20])
     return list(chosen.values())
 
 
-def _by_id(tx: Tx, device_ids: list[str]) -> dict[str, Device]:
-    """Those that are named by their ids, in one query."""
-    keys = [uuid.UUID(text) for text in device_ids if len(text) == 36 and text.count("-") == 4]
-    query = select(Device).where(col(Device.id).in_(keys), col(Device.removed_at).is_(None))
-    return {str(device.id): device for device in tx.session.scalars(query)}
+def _named(tx: Tx, names: list[str]) -> dict[str, _Device]:
+    """Those found by id or MAC, in one query: there may be thousands."""
+    macs = [mac for name in names if (mac := mac_or_none(name))]
+    keys = [name for name in names if _ID.fullmatch(name)]
+    found = [_Device(*row) for row in tx.cursor().execute(_NAMED, (keys, macs))]
+    return {d.mac: d for d in found if d.mac} | {str(d.id): d for d in found}
+
+
+def _found(tx: Tx, name: str) -> _Device:
+    """What is written unusually, or not there."""
+    device = devices.find(tx, name)
+    return _Device(device.id, device.name, device.kind, device.mac)
 
 
 def stop(tx: Tx, actor: Actor, rollout_id: str | uuid.UUID) -> RolloutView:

@@ -19,6 +19,16 @@ from testbench.services import lists
 from testbench.services.configurations import sendable
 from testbench.services.keys import as_id
 
+_COLUMNS: tuple[Any, ...] = (
+    RolloutDevice.device_id,
+    RolloutDevice.name,
+    RolloutDevice.position,
+    RolloutDevice.status,
+    RolloutDevice.detail,
+    RolloutDevice.change_id,
+    RolloutDevice.before,
+)
+
 
 class RolloutDeviceView(BaseModel):
     """A device's part in a roll-out."""
@@ -124,19 +134,34 @@ def _devices(
     offset: int = 0,
     limit: int | None = None,
 ) -> list[RolloutDeviceView]:
-    statement = select(RolloutDevice).where(col(RolloutDevice.rollout_id) == rollout_id)
+    part = col(RolloutDevice.rollout_id) == rollout_id
+    statement = select(*_COLUMNS).where(part)
     if status:
         statement = statement.where(col(RolloutDevice.status) == status)
-    rows = tx.session.scalars(
+    rows = tx.session.execute(
         statement.order_by(col(RolloutDevice.position)).offset(offset).limit(limit)
     )
-    return [_part(row) for row in rows]
+    return [_part(*row) for row in rows]
 
 
-def _part(row: RolloutDevice) -> RolloutDeviceView:
-    revertible = row.status in ("applied", "failed") and bool(sendable(row.before))
-    fields = row.model_dump(exclude={"rollout_id", "before"})
-    return RolloutDeviceView(**fields, revertible=revertible)
+def _part(
+    device_id: uuid.UUID,
+    name: str,
+    position: int,
+    status: str,
+    detail: str,
+    change_id: uuid.UUID | None,
+    before: dict[str, Any],
+) -> RolloutDeviceView:
+    return RolloutDeviceView(
+        device_id=device_id,
+        name=name,
+        position=position,
+        status=status,
+        detail=detail,
+        change_id=change_id,
+        revertible=status in ("applied", "failed") and bool(sendable(before)),
+    )
 
 
 def _summaries(tx: Tx, rows: Sequence[Rollout]) -> list[RolloutSummary]:
