@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 import structlog
 from psycopg.types.json import Jsonb
-from sqlmodel import col, select
+from sqlmodel import col
 
 from testbench.adapters import bus, db, live
 from testbench.adapters.db import Tx
@@ -244,8 +244,20 @@ def _adopted(polls: list[Poll], attempt_s: float) -> list[Poll]:
     }
     if not found:
         return polls
-    macs = db.run(partial(_adopt, found=found), attempt_s=attempt_s)
+    macs = _macs(found, attempt_s)
     return [_with_mac(poll, macs) if poll.device.id in found else poll for poll in polls]
+
+
+def _macs(found: Mapping[uuid.UUID, str], attempt_s: float) -> dict[uuid.UUID, str | None]:
+    """The MAC that each has now; None where another device has it."""
+    try:
+        return db.run(partial(_adopt, found=found), attempt_s=attempt_s)
+    except psycopg.errors.UniqueViolation:
+        # Somebody else has just taken one of them.
+        if len(found) == 1:
+            return dict.fromkeys(found)
+        each = [_macs({id: mac}, attempt_s) for id, mac in found.items()]
+        return {id: mac for one in each for id, mac in one.items()}
 
 
 def _with_mac(poll: Poll, macs: Mapping[uuid.UUID, str | None]) -> Poll:
@@ -256,22 +268,23 @@ def _with_mac(poll: Poll, macs: Mapping[uuid.UUID, str | None]) -> Poll:
     return _checked(poll._replace(device=poll.device._replace(mac=mac)))
 
 
+_ADOPT = """
+UPDATE devices d SET mac = w.mac FROM unnest(%s::uuid[], %s::text[]) AS w (id, mac)
+WHERE d.id = w.id AND d.mac IS NULL AND d.removed_at IS NULL
+    AND NOT EXISTS (SELECT FROM devices o WHERE o.mac = w.mac AND o.removed_at IS NULL)
+RETURNING d.id
+"""
+
+
 def _adopt(tx: Tx, found: Mapping[uuid.UUID, str]) -> dict[uuid.UUID, str | None]:
-    """The MAC that each has now; None where another device has it."""
-    macs: dict[uuid.UUID, str | None] = {}
-    for id, mac in sorted(found.items()):
-        row = tx.session.get(Device, id, with_for_update=True)
-        if row is not None and row.mac is None and not _is_taken(tx, mac):
-            row.mac = mac
-            tx.session.flush()
-            tx.emit("devices", id)
-        macs[id] = row.mac if row is not None else None
-    return macs
-
-
-def _is_taken(tx: Tx, mac: str) -> bool:
-    statement = select(Device.id).where(col(Device.mac) == mac, col(Device.removed_at).is_(None))
-    return tx.session.scalar(statement) is not None
+    # Of two addresses that lead to one device, the one registered first.
+    firsts = {mac: id for id, mac in sorted(found.items(), reverse=True)}
+    cursor = tx.cursor()
+    cursor.execute(_ADOPT, (list(firsts.values()), list(firsts)))
+    for (id,) in cursor.fetchall():
+        tx.emit("devices", id)
+    cursor.execute("SELECT id, mac FROM devices WHERE id = ANY(%s)", (list(found),))
+    return {**dict.fromkeys(found), **dict(cursor.fetchall())}
 
 
 def _message(poll: Poll) -> Message:

@@ -1,6 +1,9 @@
 """Polling real (emulated) devices: what they say is stored, whatever they do and whoever dies."""
 
+import signal
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +11,12 @@ import pytest
 from testbench.adapters import db
 from testbench.domain import axeos
 from testbench.domain.identity import BENCH
+from testbench.domain.sharing import keeper
 from testbench.launcher.emulator import ALL, emulate
+from testbench.processes.collector import name_of
 from testbench.services import devices, monitoring, telemetry
 from testbench.services.devices import DevicePatch
+from tests.brokers import process
 from tests.processes.polling import (
     LAB,
     NO_BROKER,
@@ -278,3 +284,58 @@ def test_a_database_away_does_not_stop_the_polls(lab: Env, servers: Servers) -> 
         assert poller.recorder.dropped == 0
         # What was polled meanwhile is there, too.
         assert max(gap.total_seconds() for gap in gaps(device)) < 4
+
+
+def test_a_killed_collectors_devices_are_polled_by_another_within_fifteen_seconds(
+    lab: Env, tmp_path: Path
+) -> None:
+    lab.set(POLL_INTERVAL_S="5")
+    with emulate(12) as fleet, process("collector", tmp_path) as first:
+        fleet_devices = register(fleet)
+        wait_until(lambda: all(stored(device) for device in fleet_devices), 30)
+        with process("collector", tmp_path):
+            wait_until(lambda: len(living()) == 2, 20)
+            time.sleep(2)
+            mine = [d for d in fleet_devices if keeper(d.id, living()) == name_of(0)]
+            first.send_signal(signal.SIGKILL)
+            killed = datetime.now(UTC)
+
+            assert 0 < len(mine) < 12
+            wait_until(lambda: all(stored(d)[-1] > killed for d in mine), 30)
+            late = max(min(at for at in stored(d) if at > killed) for d in mine) - killed
+            assert late.total_seconds() <= 15
+            assert all(shown(d).online for d in fleet_devices)
+
+
+def test_a_collector_that_stops_leaves_its_devices_to_the_other_at_once(lab: Env) -> None:
+    with emulate(8) as fleet, polling("one"):
+        fleet_devices = register(fleet)
+        with polling("two"):
+            wait_until(lambda: living() == ["one", "two"], 10)
+            time.sleep(3)
+        assert living() == ["one"]
+        stopped = datetime.now(UTC)
+
+        wait_until(lambda: all(stored(d)[-1] > stopped for d in fleet_devices), 5)
+
+
+def test_a_paused_collector_looks_again_before_it_polls(lab: Env, tmp_path: Path) -> None:
+    with emulate(1) as fleet, process("collector", tmp_path) as running:
+        [device] = register(fleet)
+        is_polled_on(device)
+        running.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)
+        db.run(lambda tx: devices.remove(tx, BENCH, str(device.id)))
+        asked = fleet.devices[0].polls
+        time.sleep(monitoring.LEASE_S + 1)
+        running.send_signal(signal.SIGCONT)
+        time.sleep(3)
+
+        assert fleet.devices[0].polls == asked
+
+
+def living() -> list[str]:
+    """The collectors whose lease runs."""
+    with db.transaction() as tx:
+        alive = "SELECT name FROM collectors WHERE lease_until > clock_timestamp() ORDER BY name"
+        return [name for (name,) in tx.cursor().execute(alive)]
