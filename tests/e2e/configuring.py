@@ -1,6 +1,8 @@
 """What the tests of devices' settings do alike: devices of an emulated fleet, the tab, a yes."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -68,3 +70,18 @@ def toast(page: Page, text: str) -> None:
     expect(page.locator("[data-sonner-toast]").filter(has_text=text).first).to_be_visible(
         timeout=LONG_MS
     )
+
+
+@contextmanager
+def quiet(page: Page) -> Iterator[None]:
+    """Fails for whatever the page complains about in the console meanwhile."""
+    said: list[str] = []
+
+    def note(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            said.append(f"{message.type}: {message.text}")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield
+    assert said == []

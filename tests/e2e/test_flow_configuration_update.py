@@ -7,10 +7,27 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from testbench.launcher.emulator import Fleet, emulate
-from tests.e2e.configuring import LONG_MS, add, api, edit, known, proceed, setting, toast, unique
+from tests.e2e.configuring import (
+    LONG_MS,
+    add,
+    api,
+    edit,
+    known,
+    proceed,
+    quiet,
+    setting,
+    toast,
+    unique,
+)
 from tests.services import Bench, wait_until
 
 Open = Callable[..., Page]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(page: Page) -> Iterator[None]:
+    with quiet(page):
+        yield
 
 
 @pytest.fixture

@@ -8,10 +8,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from testbench.launcher.emulator import Fleet, emulate
-from tests.e2e.configuring import LONG_MS, add, api, known, proceed, setting, toast, unique
+from tests.e2e.configuring import LONG_MS, add, api, known, proceed, quiet, setting, toast, unique
 from tests.services import Bench
 
 POOL = {"stratumURL": "pool.lab.example", "stratumPort": 3334, "stratumPassword": "hush hush"}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(page: Page) -> Iterator[None]:
+    with quiet(page):
+        yield
 
 
 @pytest.fixture
