@@ -18,6 +18,7 @@ FIND = """axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "best-pr
 PAGES = (
     "/",
     "/devices",
+    "/discover",
     "/runs",
     "/runs/new",
     "/test-cases",
