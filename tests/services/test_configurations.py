@@ -312,6 +312,28 @@ def test_a_device_that_fails_is_told_and_the_history_has_it(
     assert fleets.row(device_id).desired == {}
 
 
+def test_answers_of_wrong_types_are_read_back_as_what_they_are(fleet: Fleet) -> None:
+    device_id = fleets.register(fleet, 7)
+    fleet.switch([7], wrong_types=True)
+
+    change = apply(device_id, {"frequency": 500, "hostname": "bench", "overheat_mode": False})
+
+    assert change.status == "applied"
+    assert fleet.devices[7].settings["frequency"] == 500
+    assert "differs" in standings(change).values()
+    assert fleets.row(device_id).hostname is None
+
+
+def test_a_device_that_changes_its_mac_is_not_configured(fleet: Fleet) -> None:
+    device_id = fleets.register(fleet, 7)
+    fleet.switch([7], changing_mac=True)
+
+    with pytest.raises(BadGateway, match="answers as"):
+        apply(device_id, {"frequency": 500})
+
+    assert fleet.devices[7].patches == []
+
+
 def test_a_slow_device_is_waited_for(fleet: Fleet) -> None:
     device_id = fleets.register(fleet, 3)
     fleet.switch([3], slow_s=1.5)
