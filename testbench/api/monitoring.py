@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Body
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from testbench.adapters import db
@@ -26,8 +26,9 @@ class Listening(BaseModel):
 
 @router.put("/listen")
 @allow("engineer")
-def listen(actor: Caller, body: Listening) -> list[DeviceView]:
+def listen(actor: Caller, body: Annotated[Listening | None, Body()] = None) -> list[DeviceView]:
     """The monitored devices become these; those no longer listed are polled no more."""
+    asked = body or Listening()
     return db.run(
-        lambda tx: monitoring.listen(tx, actor, body.macs, body.trace_logs), attempt_s=FLEET_S
+        lambda tx: monitoring.listen(tx, actor, asked.macs, asked.trace_logs), attempt_s=FLEET_S
     )

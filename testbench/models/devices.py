@@ -51,10 +51,9 @@ class Device(SQLModel, table=True):
     poll_error: str | None = Field(default=None, sa_column=Column(Text))
     demo: bool = False
     removed_at: datetime | None = columns.moment(null=True)
-    created_at: datetime = columns.moment()
-
     forget_before: datetime | None = columns.moment(null=True)
     """Removed with its data: all up to then is still to be deleted, however often it returns."""
+    created_at: datetime = columns.moment()
 
 
 def _written(device: Device, _info: object, _before: object, _by: object) -> None:
