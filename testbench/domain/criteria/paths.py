@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-
 PLUGS = frozenset({"criteria", "setup"})
 """Lists of things of several kinds."""
 
