@@ -172,6 +172,17 @@ def tail(device_id: uuid.UUID, count: int) -> list[LogLine]:
     return _lines(cast("_Entries", found))[::-1]
 
 
+def has_lines(device_id: uuid.UUID) -> bool:
+    """Whether anything is kept of a device's log; False while Redis is away."""
+    if _pause().lasts():
+        return False
+    try:
+        return bool(cache.client().exists(_LINES + str(device_id)))
+    except redis.RedisError as error:
+        _away(error)
+        return False
+
+
 def follow(
     after: Mapping[uuid.UUID, str], count: int = READ_AT_ONCE
 ) -> dict[uuid.UUID, list[LogLine]]:

@@ -34,10 +34,10 @@ What there is: `shell, engineers` (who may change things) · `view, page_error, 
 table_skeleton, form_skeleton` ·
 `state_badge, presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager,
 chip, tabs, search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` ·
-`time_chart` · `ago, moment, countdown, span, amount, every` · `field, text_field, number_field,
-select_field, area_field, switch_field, tag_field, schema_form, save_row, unsaved` · `dialog,
-confirm, secret, snippet`. Toasts: return `rx.toast.success("…")` from the handler. All arguments
-may be Vars.
+`time_chart` · `log_view, reading_badge` · `ago, moment, countdown, span, amount, every` · `field,
+text_field, number_field, select_field, area_field, switch_field, tag_field, schema_form, save_row,
+unsaved` · `dialog, confirm, secret, snippet`. Toasts: return `rx.toast.success("…")` from the
+handler. All arguments may be Vars.
 """
 
 from testbench.components.badges import (
@@ -77,6 +77,7 @@ from testbench.components.forms import (
     unsaved,
 )
 from testbench.components.layout import engineers, shell
+from testbench.components.logs import log_view, reading_badge
 from testbench.components.tables import Column, chip, data_table, pager, search_box, tabs
 from testbench.components.values import ago, amount, countdown, every, moment, span
 
@@ -99,6 +100,7 @@ __all__ = [
     "figure",
     "figures",
     "form_skeleton",
+    "log_view",
     "moment",
     "number_field",
     "outcome_badge",
@@ -107,6 +109,7 @@ __all__ = [
     "pager",
     "presence",
     "progress_bar",
+    "reading_badge",
     "save_row",
     "schema_form",
     "search_box",

@@ -27,6 +27,7 @@ from testbench.state.auth import AuthState, LoginState
 from testbench.state.comparisons import ComparisonState
 from testbench.state.device import DeviceState
 from testbench.state.device_configuration import DeviceConfigurationState
+from testbench.state.device_logs import DeviceLogsState
 from testbench.state.devices import DevicesState
 from testbench.state.discover import DiscoverState
 from testbench.state.environments import EnvironmentsState, EnvironmentState
@@ -59,6 +60,7 @@ def register(app: rx.App) -> None:
         "Device",
         DeviceState.load,
         DeviceConfigurationState.load,
+        DeviceLogsState.load,
     )
     add(app, discover, "/discover", "Discover", DiscoverState.load)
     add(app, runs, "/runs", "Runs", RunsState.load)

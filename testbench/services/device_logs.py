@@ -38,6 +38,7 @@ class LogView(BaseModel):
     """Whether devices of this kind have a log that the bench can read."""
     traced: bool
     listening: bool
+    has_lines: bool
     state: Literal["off", "waiting", "connecting", "connected", "reconnecting", "stopped"]
     """`waiting`: no collector has taken it up; `stopped`: given up after the last attempt."""
     attempt: int
@@ -107,6 +108,7 @@ def view(tx: Tx, actor: Actor, device_id: str) -> LogView:
         can_be_read=device.kind in POLLED,
         traced=traced,
         listening=device.log_listening,
+        has_lines=device_logs.has_lines(device.id),
         state=reading.state if reading else "waiting" if traced else "off",
         attempt=reading.attempt if reading else 0,
         error=reading.error if reading else "",

@@ -33,7 +33,7 @@ LIVE_SPANS = ("15m", "1h")
 LIVE_POINTS = 120
 POINTS = 300
 CHARTS = 4
-TABS = ("telemetry", "configuration", "runs", "access", "details")
+TABS = ("telemetry", "configuration", "runs", "logs", "access", "details")
 RUNS = 50
 REFUSED = 50
 

@@ -5,7 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from threading import Event
 from typing import Any
 
@@ -129,8 +129,11 @@ class Refusing:
         self.address = ""
 
     async def __aenter__(self) -> "Refusing":
-        async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.calls.append(time.monotonic())
+        async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError, OSError):
+                # Who once polled another device at this port is none of ours.
+                if b" /api/ws " in await reader.readuntil(b"\r\n\r\n"):
+                    self.calls.append(time.monotonic())
             writer.transport.abort()
 
         self._server = await asyncio.start_server(cut, "127.0.0.1")
@@ -268,39 +271,39 @@ def test_addresses_outside_the_lab_are_not_called(bench_env: Env) -> None:
     run(work)
 
 
-def flood(lines: int, after_s: float) -> Callable[[ServerConnection], Awaitable[None]]:
-    async def talk(connection: ServerConnection) -> None:
-        for start in range(0, lines, 500):
-            text = "".join(f"I ({n}) flood: {n}\n" for n in range(start, start + 500))
-            await connection.send(text)
-        await asyncio.sleep(after_s)
-        await connection.send("the end\n")
-        await connection.wait_closed()
-
-    return talk
+def missing(kept: list[str]) -> int:
+    """How many lines are said to be missing."""
+    marks = [re.fullmatch(r"\[testbench\] ([\d,]+) lines are missing here.*", t) for t in kept]
+    return sum(int(mark[1].replace(",", "")) for mark in marks if mark)
 
 
 def test_a_device_that_floods_is_kept_in_bounds_and_what_is_missing_is_counted() -> None:
     sent = 6_000
     quiet = uuid.UUID(int=2)
 
+    async def flood(connection: ServerConnection) -> None:
+        for start in range(0, sent, 500):
+            lines = (f"I ({n}) flood: {n}\n" for n in range(start, start + 500))
+            await connection.send("".join(lines))
+        await connection.wait_closed()
+
+    def all_is_accounted_for() -> bool:
+        kept = texts()
+        return sum(1 for text in kept if "flood" in text) + missing(kept) == sent
+
     async def work(readers: LogReaders) -> None:
-        async with serve(flood(sent, 1.0), "127.0.0.1", 0) as server:
+        async with serve(flood, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             readers.follow([polled(f"127.0.0.1:{port}"), polled(address, quiet)])
-            await until(lambda: "the end" in texts()[-1:], 60)
+            await until(all_is_accounted_for, 60)
+            await until(lambda: len(texts(quiet)) > 20)
 
     with emulate(1, log_every_s=0.05) as fleet:
         address = fleet.addresses[0]
         run(work)
 
-    kept = texts()
-    assert len(kept) < device_logs.MAX_LINES
-    marks = [re.fullmatch(r"\[testbench\] ([\d,]+) lines are missing here.*", t) for t in kept]
-    missing = sum(int(mark[1].replace(",", "")) for mark in marks if mark)
-    assert missing > sent / 2
-    assert sum(1 for text in kept if "flood" in text) + missing == sent
-    assert len(texts(quiet)) > 20
+    assert missing(texts()) > sent / 3
+    assert len(texts()) < device_logs.MAX_LINES
 
 
 def test_a_redis_that_is_away_costs_lines_and_says_so(servers: Servers) -> None:

@@ -19,6 +19,7 @@ from testbench.components import (
 from testbench.pages.device.access import access, renew_dialog
 from testbench.pages.device.configuration import configuration, configuration_dialog
 from testbench.pages.device.details import details, remove_dialog
+from testbench.pages.device.logs import logs
 from testbench.pages.device.runs import runs
 from testbench.pages.device.telemetry import telemetry
 from testbench.state.device import DeviceState
@@ -27,6 +28,7 @@ TABS = (
     ("telemetry", "Telemetry"),
     ("configuration", "Configuration"),
     ("runs", "Runs"),
+    ("logs", "Logs"),
     ("access", "Access"),
     ("details", "Details"),
 )
@@ -81,6 +83,7 @@ def _body() -> rx.Component:
             DeviceState.tab,
             ("configuration", configuration()),
             ("runs", runs()),
+            ("logs", logs()),
             ("access", access()),
             ("details", details()),
             telemetry(),

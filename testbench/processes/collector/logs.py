@@ -146,9 +146,10 @@ class LogReaders:
         if not (lines or gone or readings or stopped):
             return
         self._retries_at = now + RETRIES_S if stopped else self._retries_at
-        lost = await asyncio.to_thread(_store, lines)
+        # In one go: a thread that has begun ends its work, also where this task is cancelled.
+        lost, wanted = await asyncio.to_thread(_write, lines, readings, changed, gone, stopped)
         self.pending.lose(lost)
-        for id in await asyncio.to_thread(_tell, readings, changed, gone, stopped):
+        for id in wanted:
             if reader := self._readers.get(id):
                 reader.revive()
 
@@ -156,26 +157,22 @@ class LogReaders:
         return [id for id, one in self._readers.items() if one.reading.state == "stopped"]
 
 
-def _store(lines: dict[uuid.UUID, list[str]]) -> dict[uuid.UUID, list[str]]:
-    """What could not be stored."""
-    lost: dict[uuid.UUID, list[str]] = {}
-    for some in _portions(lines):
-        if not device_logs.append(some):
-            lost |= some
-    return lost
-
-
-def _tell(
+def _write(
+    lines: dict[uuid.UUID, list[str]],
     readings: dict[uuid.UUID, Reading],
     changed: set[uuid.UUID],
     gone: set[uuid.UUID],
     stopped: list[uuid.UUID],
-) -> list[uuid.UUID]:
-    """How it goes; returns who is to be tried again."""
+) -> tuple[dict[uuid.UUID, list[str]], list[uuid.UUID]]:
+    """Store and tell; returns what could not be stored, and who is to be tried again."""
+    lost: dict[uuid.UUID, list[str]] = {}
+    for some in _portions(lines):
+        if not device_logs.append(some):
+            lost |= some
     device_logs.put_readings(readings)
     device_logs.tell_readings(changed)
     device_logs.drop_readings(gone)
-    return device_logs.taken_retries(stopped)
+    return lost, device_logs.taken_retries(stopped)
 
 
 class _Reader:
