@@ -13,10 +13,12 @@ from testbench.pages.discover import discover
 from testbench.pages.environments import environment, environments
 from testbench.pages.home import home
 from testbench.pages.login import login
+from testbench.pages.new_rollout import new_rollout
 from testbench.pages.new_run import new_run
 from testbench.pages.not_found import not_found
-from testbench.pages.presets import preset, presets
-from testbench.pages.rollouts import new_rollout, rollout
+from testbench.pages.preset import preset
+from testbench.pages.presets import presets
+from testbench.pages.rollouts import rollout
 from testbench.pages.run import run
 from testbench.pages.runs import runs
 from testbench.pages.system import system
@@ -32,9 +34,10 @@ from testbench.state.devices import DevicesState
 from testbench.state.discover import DiscoverState
 from testbench.state.environments import EnvironmentsState, EnvironmentState
 from testbench.state.home import HomeState
+from testbench.state.new_rollout import NewRolloutState
 from testbench.state.new_run import NewRunState
 from testbench.state.presets import PresetsState, PresetState
-from testbench.state.rollouts import NewRolloutState, RolloutState
+from testbench.state.rollouts import RolloutState
 from testbench.state.run import RunState
 from testbench.state.runs import RunsState
 from testbench.state.system import SystemState

@@ -24,6 +24,8 @@ from testbench.services.configurations import ChangeView, Difference
 from testbench.services.presets import PresetView
 
 MAX_LINES = 8
+LATER = {"same": 1, "ignored": 2}
+"""What has no effect stands below what has."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def steps_of(wanted: Mapping[str, Any], info: Mapping[str, Any]) -> list[Step]:
     version, reported = str(info.get("version") or ""), apart(info)
     flat = apart(wanted)
     steps = [_step(key, flat[key], reported, version) for key in ordered(flat)]
-    return [step for step in steps if step.key not in POOL_ALIASES or step.standing != "same"]
+    shown = [step for step in steps if step.key not in POOL_ALIASES or step.standing != "same"]
+    return sorted(shown, key=lambda step: LATER.get(step.standing, 0))
 
 
 def named(settings: Mapping[str, Any], secrets: Iterable[str]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from testbench.models import User
 from testbench.services import devices, presets, rollouts
 from testbench.services.devices import NewDevice, RegisteredDevice
 from testbench.services.presets import PresetBody, PresetView
+from testbench.state.new_rollout import NewRolloutState
 from testbench.state.presets import PresetsState, PresetState
-from testbench.state.rollouts import NewRolloutState, RolloutState
+from testbench.state.rollouts import RolloutState
 from tests.state.tabs import invoke, tab, words
 
 if TYPE_CHECKING:

@@ -5,10 +5,7 @@ from typing import Any
 import reflex as rx
 
 from testbench.components import (
-    Column,
-    ago,
     card,
-    data_table,
     dialog,
     empty_state,
     engineers,
@@ -18,12 +15,12 @@ from testbench.components import (
     view,
 )
 from testbench.components.settings import (
-    change_badge,
     setting_input,
     standing_badge,
     steps_list,
     working,
 )
+from testbench.pages.device.changes import history, locked
 from testbench.state.device_configuration import DeviceConfigurationState as Settings
 
 
@@ -59,13 +56,9 @@ def _tab() -> rx.Component:
         working(Settings.busy),
         _outcome(),
         rx.el.div(rx.cond(Settings.editing, _form(), _table()), beside, class_name="tb-two"),
-        _history(),
+        history(),
         class_name="tb-stack tb-wide-stack",
     )
-
-
-def _locked() -> Any:
-    return (Settings.blocked != "") | (Settings.busy != "")
 
 
 # --- what stands above everything
@@ -157,7 +150,7 @@ def _table() -> rx.Component:
         size="1",
         variant="soft",
         on_click=Settings.edit(True),
-        disabled=_locked(),
+        disabled=locked(),
     )
     table = rx.el.table(
         rx.el.thead(
@@ -280,7 +273,7 @@ def _field_group(group: Any) -> rx.Component:
             width="100%",
         ),
         rx.cond(group.note != "", rx.el.p(group.note, class_name="tb-help")),
-        disabled=_locked(),
+        disabled=locked(),
         class_name="tb-fieldset",
         key=group.name,
     )
@@ -295,7 +288,7 @@ def _preset() -> rx.Component:
             options.to(list[list[str]]),
             value=Settings.preset,
             on_change=Settings.choose_preset,
-            disabled=_locked(),
+            disabled=locked(),
         ),
         rx.cond(
             Settings.preview.length() > 0,
@@ -308,7 +301,7 @@ def _preset() -> rx.Component:
                 rx.button(
                     "Apply the preset…",
                     on_click=Settings.ask_preset,
-                    disabled=_locked(),
+                    disabled=locked(),
                 ),
             ),
         ),
@@ -337,104 +330,13 @@ def _restart() -> rx.Component:
                 "Restart…",
                 variant="soft",
                 on_click=Settings.ask_restart,
-                disabled=_locked(),
+                disabled=locked(),
             ),
             align="center",
             wrap="wrap",
         ),
         title="Restart",
         width="100%",
-    )
-
-
-# --- what was done before
-
-
-def _history() -> rx.Component:
-    columns = [
-        Column("When", lambda one: ago(one.at), width="120px"),
-        Column("Who", lambda one: rx.el.span(one.who, class_name="tb-break"), wide=True),
-        Column("What", _what),
-        Column("Outcome", _status),
-        Column("", _revert, width="100px"),
-    ]
-    return card(
-        rx.cond(
-            Settings.history.length() > 0,
-            data_table(columns, Settings.history, label="History of changes", bare=True),
-            rx.box(
-                rx.el.p(
-                    "Nothing was changed from here yet; each change will be kept with what it "
-                    "replaced.",
-                    class_name="tb-help",
-                ),
-                padding="14px",
-            ),
-        ),
-        rx.cond(
-            Settings.more,
-            rx.box(
-                rx.button("Show more", size="1", variant="soft", on_click=Settings.show_more),
-                padding="10px 14px",
-            ),
-        ),
-        title="History",
-        flush=True,
-    )
-
-
-def _what(one: Any) -> rx.Component:
-    return rx.el.div(
-        rx.cond(one.what != "", rx.el.div(one.what, class_name="tb-strong tb-break")),
-        rx.foreach(
-            one.lines,
-            lambda line: rx.el.div(
-                rx.el.span(line.label, " ", class_name="tb-muted"),
-                rx.cond(
-                    line.desired != "",
-                    rx.fragment(line.reported, " → ", rx.el.span(line.desired)),
-                ),
-                class_name="tb-break",
-            ),
-        ),
-        rx.cond(one.run_id != "", rx.link("In a run", href=f"/runs/{one.run_id}", size="1")),
-        class_name="tb-message",
-    )
-
-
-def _status(one: Any) -> rx.Component:
-    return rx.el.div(
-        change_badge(one.status),
-        rx.foreach(
-            one.lines,
-            lambda line: rx.cond(
-                (line.standing != "") & (line.standing != "same") & (line.standing != "write_only"),
-                rx.el.div(
-                    rx.el.span(line.label, " ", class_name="tb-help"),
-                    standing_badge(line.standing),
-                ),
-            ),
-        ),
-        rx.cond(one.restarted != "", rx.el.div(one.restarted, class_name="tb-help")),
-        rx.cond(one.error != "", rx.el.div(one.error, class_name="tb-help tb-break")),
-    )
-
-
-def _revert(one: Any) -> rx.Component:
-    return rx.cond(
-        one.can_revert,
-        engineers(
-            rx.button(
-                rx.icon("undo-2", size=14),
-                "Revert",
-                size="1",
-                variant="soft",
-                color_scheme="gray",
-                high_contrast=True,
-                on_click=Settings.ask_revert(one.id),
-                disabled=_locked(),
-            )
-        ),
     )
 
 
