@@ -29,7 +29,7 @@ from testbench.settings import settings
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 256
+AT_ONCE = 128
 CONNECT_S = 1.0
 """In a lab's network a device that is there takes a connection within milliseconds."""
 INFO_S = 3.0

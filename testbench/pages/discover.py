@@ -18,6 +18,8 @@ from testbench.components import (
 )
 from testbench.state.discover import DiscoverState, FoundRow
 
+SMALL = {"fontSize": "14px"}
+
 
 def discover() -> rx.Component:
     """The page."""
@@ -86,12 +88,13 @@ def _progress() -> rx.Component:
             class_name="tb-filters",
             role="status",
         ),
-        progress_bar(DiscoverState.share, "Search"),
+        rx.box(progress_bar(DiscoverState.share, "Search"), margin_y="8px"),
         rx.el.p(
             "What answers appears below at once. The search goes on when you leave this page.",
             class_name="tb-help",
         ),
         aria_label="Search",
+        style=SMALL,
     )
 
 
@@ -159,18 +162,30 @@ def _filters() -> rx.Component:
         search_box(DiscoverState.q, DiscoverState.filter, "Address, MAC, name or model"),
         class_name="tb-filters",
         role="search",
+        style=SMALL,
     )
 
 
-def _standing_of(row: FoundRow) -> rx.Component:
+def _who(row: FoundRow) -> rx.Component:
+    """Its name over its address: both fit on a phone."""
+    return rx.el.div(
+        rx.el.div(
+            rx.cond(row.hostname != "", row.hostname, "without a name"),
+            class_name="tb-clip tb-strong",
+            title=row.hostname,
+        ),
+        rx.el.div(row.ip, class_name="tb-num tb-muted"),
+        style={"maxWidth": "min(260px, 42vw)"},
+    )
+
+
+def _known(row: FoundRow) -> rx.Component:
     return rx.cond(
         row.device_id != "",
         rx.link(
-            rx.icon("circle-check", size=14, aria_hidden=True),
-            row.device_name,
+            rx.el.div(row.device_name, class_name="tb-clip", title=row.device_name),
             href=f"/devices/{row.device_id}",
-            class_name="tb-break",
-            style={"display": "inline-flex", "gap": "6px", "alignItems": "center"},
+            style={"display": "block", "maxWidth": "min(220px, 26vw)"},
         ),
         rx.el.span("New", class_name="tb-tag"),
     )
@@ -178,12 +193,11 @@ def _standing_of(row: FoundRow) -> rx.Component:
 
 def _table() -> rx.Component:
     columns = [
-        Column("Address", lambda row: rx.el.span(row.ip, class_name="tb-num")),
-        Column("Host name", lambda row: rx.el.span(row.hostname, class_name="tb-name")),
+        Column("Device", _who),
         Column("MAC", lambda row: rx.el.code(row.mac), wide=True),
         Column("Model", lambda row: row.model, wide=True),
         Column("Firmware", lambda row: row.firmware, wide=True),
-        Column("In the bench", _standing_of),
+        Column("In the bench", _known),
     ]
     return rx.fragment(
         data_table(
