@@ -30,6 +30,7 @@ class Clock:
         self._stop = stop
         self._jobs: queue.Jobs | None = None
         self._waits = False
+        self._next_rollouts = 0.0
 
     def run(self) -> None:
         """Stand by, lead, and stand by again when the leadership was lost."""
@@ -82,8 +83,8 @@ class Clock:
     def _dispatch(self) -> float:
         """Send all that is due; seconds until there may be more."""
         with db.deadline(10), db.statement() as tx:
-            due: list[Due] = [*rollouts.take_due(tx), *runs.take_due(tx)]
-            next_s = None if due else _sooner(runs.next_due_s(tx), rollouts.next_due_s(tx))
+            due: list[Due] = [*self._rollouts_due(tx), *runs.take_due(tx)]
+            next_s = None if due else runs.next_due_s(tx)
         busy = bool(due)
         try:
             while due:
@@ -95,6 +96,14 @@ class Clock:
         if busy:
             return 0.001
         return IDLE_S if next_s is None else max(0.001, min(next_s, IDLE_S))
+
+    def _rollouts_due(self, tx: db.Tx) -> list[rollouts.Due]:
+        """Looked for now and then: no run waits for a statement that finds nothing."""
+        now = time.monotonic()
+        if now < self._next_rollouts:
+            return []
+        self._next_rollouts = now + IDLE_S
+        return rollouts.take_due(tx)
 
     def _send_or_skip(self, due: Due) -> None:
         try:
@@ -146,10 +155,6 @@ def _keep_house(over: threading.Event, chores: Chores) -> None:
             if time.monotonic() - last.get(name, -every_s) >= every_s:
                 last[name] = time.monotonic()
                 _do(name, chore)
-
-
-def _sooner(*seconds: float | None) -> float | None:
-    return min((one for one in seconds if one is not None), default=None)
 
 
 def _now(connection: psycopg.Connection) -> datetime:

@@ -38,10 +38,6 @@ UPDATE rollouts SET sent_until = now() + make_interval(secs => %s) WHERE id IN (
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING id, step
 """
-_NEXT = """
-SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM rollouts
-WHERE status = 'running' AND due_at > now()
-"""
 _CLAIM = """
 UPDATE rollouts SET claim = gen_random_uuid(), sent_until = NULL,
     lease_until = now() + make_interval(secs => %(lease)s)
@@ -111,12 +107,6 @@ def unsend(tx: Tx, rollout_ids: list[uuid.UUID]) -> None:
     """What could not be sent is due again at once."""
     statement = "UPDATE rollouts SET sent_until = NULL WHERE id = ANY(%s)"
     tx.cursor().execute(statement, (rollout_ids,))
-
-
-def next_due_s(tx: Tx) -> float | None:
-    """Seconds until the next step is due; None if nothing is planned."""
-    row = tx.cursor().execute(_NEXT, prepare=True).fetchone()
-    return row[0] if row else None
 
 
 def claim(tx: Tx, rollout_id: uuid.UUID, step: int) -> Step | None:
