@@ -89,6 +89,10 @@ export function Span({ seconds, className = "" }) {
   return <span className={`tb-num ${className}`}>{duration(seconds)}</span>;
 }
 
+export function Thousands({ value }) {
+  return <>{Number(value).toLocaleString()}</>;
+}
+
 export function Amount({ value, unit, className = "" }) {
   const text = number(value);
   return (

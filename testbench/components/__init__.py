@@ -32,12 +32,12 @@ and Back work. Put static columns and live figures into different vars: a delta 
 
 What there is: `shell, engineers` (who may change things) · `view, page_error, empty_state,
 table_skeleton, form_skeleton` ·
-`state_badge, presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…), pager,
-chip, tabs, search_box` · `card, facts, figure, figures, progress_bar, outcome_strip` ·
-`time_chart` · `log_view, reading_badge` · `ago, moment, countdown, span, amount, every` · `field,
-text_field, number_field, select_field, area_field, switch_field, tag_field, schema_form, save_row,
-unsaved` · `dialog, confirm, secret, snippet`. Toasts: return `rx.toast.success("…")` from the
-handler. All arguments may be Vars.
+`state_badge, presence, status_badge, outcome_badge, verdict_badge` · `data_table(Column…, Window),
+pager, chip, tabs, search_box, quick_search, on_return` · `card, facts, figure, figures,
+progress_bar, outcome_strip` · `time_chart` · `log_view, reading_badge` · `ago, moment, countdown,
+span, amount, thousands, every` · `field, text_field, number_field, select_field, area_field,
+switch_field, tag_field, schema_form, save_row, unsaved` · `dialog, confirm, secret, snippet`.
+Toasts: return `rx.toast.success("…")` from the handler. All arguments may be Vars.
 """
 
 from testbench.components.badges import (
@@ -78,11 +78,22 @@ from testbench.components.forms import (
 )
 from testbench.components.layout import engineers, shell
 from testbench.components.logs import log_view, reading_badge
-from testbench.components.tables import Column, chip, data_table, pager, search_box, tabs
-from testbench.components.values import ago, amount, countdown, every, moment, span
+from testbench.components.tables import (
+    Column,
+    Window,
+    chip,
+    data_table,
+    on_return,
+    pager,
+    quick_search,
+    search_box,
+    tabs,
+)
+from testbench.components.values import ago, amount, countdown, every, moment, span, thousands
 
 __all__ = [
     "Column",
+    "Window",
     "ago",
     "amount",
     "area_field",
@@ -103,12 +114,14 @@ __all__ = [
     "log_view",
     "moment",
     "number_field",
+    "on_return",
     "outcome_badge",
     "outcome_strip",
     "page_error",
     "pager",
     "presence",
     "progress_bar",
+    "quick_search",
     "reading_badge",
     "save_row",
     "schema_form",
@@ -125,6 +138,7 @@ __all__ = [
     "tabs",
     "tag_field",
     "text_field",
+    "thousands",
     "time_chart",
     "unsaved",
     "verdict_badge",

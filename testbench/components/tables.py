@@ -6,28 +6,75 @@ from typing import Any
 
 import reflex as rx
 
+ROW_PX = 40
+"""Of a table of which the server sends a window; the style sheet has it, too."""
+
 
 @dataclass(frozen=True)
 class Column:
     """One column: how its head reads and how a row's cell is drawn.
 
-    `sort`: link that sorts by it, and `sorted_by` which way it is sorted now ("", "asc", "desc").
-    `wide`: left out on phones.
+    `sort`: link that sorts by it, and `sorted_by` which way it is sorted now ("", "asc", "desc");
+    `on_sort`: what a plain click on the link does instead.
+    `wide`: left out on phones. `shown`: a Var, where a person may hide it.
     """
 
     label: str
     cell: Callable[[Any], Any]
     sort: Any = None
+    on_sort: Any = None
     sorted_by: Any = ""
     right: bool = False
     wide: bool = False
     width: str = ""
+    shown: Any = None
 
     @property
     def classes(self) -> str:
         return " ".join(
             name for name, used in (("tb-right", self.right), ("tb-wide", self.wide)) if used
         )
+
+    def show(self, cell: rx.Component) -> rx.Component:
+        """The cell, where the column is shown."""
+        return cell if self.shown is None else rx.cond(self.shown, cell)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of a long table that the server has sent: all of one height, the rest is space.
+
+    `offset`: place of the first row among `total`. `top`: where to scroll to whenever `turn`
+    changes. `on_move(first, count)` is asked for other rows.
+    """
+
+    offset: Any
+    count: Any
+    total: Any
+    top: Any
+    turn: Any
+    on_move: Any
+
+    def space(self, rows: Any) -> rx.Component:
+        """What takes the place of so many rows."""
+        cell = rx.el.td(rx.el.div(style={"height": f"{rows * ROW_PX}px"}), col_span=100)
+        return rx.cond(
+            rows > 0, rx.el.tbody(rx.el.tr(cell), aria_hidden=True, class_name="tb-space")
+        )
+
+
+class RowWindow(rx.Component):
+    """Watches the box it stands in; see assets/rows.jsx."""
+
+    library = "$/public/rows.jsx"
+    tag = "RowWindow"
+    offset: rx.Var[int]
+    count: rx.Var[int]
+    total: rx.Var[int]
+    top: rx.Var[int]
+    turn: rx.Var[int]
+    row_height: rx.Var[int]
+    on_move: rx.EventHandler[rx.event.passthrough_event_spec(int, int)]
 
 
 def _head(column: Column) -> rx.Component:
@@ -40,13 +87,29 @@ def _head(column: Column) -> rx.Component:
             ("desc", rx.icon("arrow-down", size=12)),
             rx.icon("chevrons-up-down", size=12),
         )
-        label = rx.link(column.label, arrow, href=column.sort, underline="none")
+        act = _instead(column.on_sort)
+        label = rx.link(column.label, arrow, href=column.sort, underline="none", **act)
         sort = rx.match(column.sorted_by, ("asc", "ascending"), ("desc", "descending"), "none")
         props = {"custom_attrs": {"aria-sort": sort}}
     if not column.label:
         label = rx.el.span("Actions", class_name="tb-hidden")
     style = {"width": column.width} if column.width else {}
-    return rx.el.th(label, scope="col", class_name=column.classes, style=style, **props)
+    return column.show(
+        rx.el.th(label, scope="col", class_name=column.classes, style=style, **props)
+    )
+
+
+class OnReturn(rx.Component):
+    """See `on_return`."""
+
+    library = "$/public/rows.jsx"
+    tag = "OnReturn"
+    on_return: rx.EventHandler[rx.event.no_args_event_spec]
+
+
+def on_return(event: Any) -> rx.Component:
+    """Sends `event` when Back or Forward lead to another address of this page; draws nothing."""
+    return OnReturn.create(on_return=event)
 
 
 def data_table(
@@ -58,19 +121,25 @@ def data_table(
     selected: Callable[[Any], Any] | None = None,
     on_select: Callable[[Any], Any] | None = None,
     name: Callable[[Any], Any] | None = None,
+    everything: tuple[Any, Any, Any] | None = None,
     key: Callable[[Any], Any] | None = None,
+    window: Window | None = None,
     tall: bool = False,
     bare: bool = False,
 ) -> rx.Component:
     """Rows of a Var list. `href`: a click on the row opens it (give one cell a link, too).
 
-    `selected(row)` and `on_select(row)` put a checkbox before each row, called by `name(row)`.
-    `tall`: scrolls in itself under a sticky head. `bare`: no frame, inside a flush card.
+    `selected(row)` and `on_select(row)` put a checkbox before each row, called by `name(row)`;
+    `everything` one into the head: whether it is set, what it does, its label.
+    `window`: the rows are a part of many more. `tall`: scrolls in itself under a sticky head.
+    `bare`: no frame, inside a flush card.
     """
 
-    def row(one: Any) -> rx.Component:
-        cells = [rx.el.td(c.cell(one), class_name=c.classes) for c in columns]
+    def row(one: Any, index: Any) -> rx.Component:
+        cells = [c.show(rx.el.td(c.cell(one), class_name=c.classes)) for c in columns]
         props: dict[str, Any] = {"custom_attrs": {}}
+        if window:
+            props["custom_attrs"]["aria-rowindex"] = window.offset + index + 2
         if selected and on_select:
             called = name(one) if name else ""
             cells.insert(0, _checkbox(selected(one), on_select(one), called))
@@ -82,19 +151,15 @@ def data_table(
 
     heads = [_head(column) for column in columns]
     if selected:
-        select = rx.el.th(rx.el.span("Selected", class_name="tb-hidden"), scope="col", width="36px")
-        heads.insert(0, select)
-    table = rx.el.table(
-        rx.el.thead(rx.el.tr(*heads)),
-        rx.el.tbody(rx.foreach(rows, row)),
-        class_name="tb-table",
-        aria_label=label,
-    )
-    frame = "" if bare else "tb-scroll tb-tall" if tall else "tb-scroll"
+        heads.insert(0, _select_head(everything))
+    head = rx.el.thead(rx.el.tr(*heads, custom_attrs={"aria-rowindex": 1} if window else {}))
+    body = rx.el.tbody(rx.foreach(rows, row))
+    frame = "" if bare else "tb-scroll tb-tall" if tall or window else "tb-scroll"
     # Focusable: a table wider than the screen is scrolled with the keyboard, too.
     return rx.el.div(
-        table,
-        class_name=frame,
+        *([_watcher(window)] if window else []),
+        _whole(head, body, label) if window is None else _part(head, body, label, window),
+        class_name=f"{frame} tb-windowed" if window else frame,
         tab_index=0,
         role="region",
         aria_label=label,
@@ -108,6 +173,43 @@ def _checkbox(checked: Any, on_change: Any, name: Any) -> rx.Component:
             checked=checked, on_change=on_change, custom_attrs={"aria-label": f"Select {name}"}
         ),
         on_click=rx.stop_propagation,
+    )
+
+
+def _select_head(everything: tuple[Any, Any, Any] | None) -> rx.Component:
+    box = rx.el.span("Selected", class_name="tb-hidden")
+    if everything is not None:
+        checked, on_change, label = everything
+        attrs = {"aria-label": label, "title": label}
+        box = rx.checkbox(checked=checked, on_change=on_change, custom_attrs=attrs)
+    return rx.el.th(box, scope="col", style={"width": "40px"})
+
+
+def _whole(head: rx.Component, body: rx.Component, label: str) -> rx.Component:
+    return rx.el.table(head, body, class_name="tb-table", aria_label=label)
+
+
+def _part(head: rx.Component, body: rx.Component, label: str, window: Window) -> rx.Component:
+    return rx.el.table(
+        head,
+        window.space(window.offset),
+        body,
+        window.space(window.total - window.offset - window.count),
+        class_name="tb-table",
+        aria_label=label,
+        custom_attrs={"aria-rowcount": window.total + 1},
+    )
+
+
+def _watcher(window: Window) -> rx.Component:
+    return RowWindow.create(
+        offset=window.offset,
+        count=window.count,
+        total=window.total,
+        top=window.top,
+        turn=window.turn,
+        row_height=ROW_PX,
+        on_move=window.on_move,
     )
 
 
@@ -127,8 +229,15 @@ def _turn(label: str, icon: str, href: Any) -> rx.Component:
     return rx.link(rx.icon(icon, size=14), label, href=href, class_name="tb-chip", underline="none")
 
 
-def chip(label: Any, href: Any, active: Any, count: Any = None) -> rx.Component:
-    """A filter as a link; pressed where it is what is shown."""
+def _instead(on_click: Any) -> dict[str, Any]:
+    """Properties of a link whose click is an event."""
+    return {} if on_click is None else {"on_click": on_click.prevent_default}
+
+
+def chip(
+    label: Any, href: Any, active: Any, count: Any = None, on_click: Any = None
+) -> rx.Component:
+    """A filter as a link; pressed where it is what is shown. `on_click`: instead of the link."""
     return rx.link(
         label,
         *([rx.el.span(count, class_name="tb-num")] if count is not None else []),
@@ -136,6 +245,7 @@ def chip(label: Any, href: Any, active: Any, count: Any = None) -> rx.Component:
         class_name="tb-chip",
         underline="none",
         custom_attrs={"aria-current": rx.cond(active, "true", "false")},
+        **_instead(on_click),
     )
 
 
@@ -155,6 +265,24 @@ def tabs(
         ),
         class_name="tb-tabs",
         aria_label="Sections",
+    )
+
+
+def quick_search(value: Any, on_change: Any, label: str, key: Any) -> rx.Component:
+    """A filter by text that answers while one types; `value` counts anew when `key` changes."""
+    return rx.box(
+        rx.input(
+            rx.input.slot(rx.icon("search", size=14)),
+            default_value=value,
+            key=key,
+            on_change=on_change,
+            placeholder=label,
+            aria_label=label,
+            type="search",
+            size="2",
+            max_length=200,
+        ),
+        width=["100%", "100%", "240px"],
     )
 
 

@@ -77,6 +77,19 @@ def amount(value: Any, unit: Any = "") -> rx.Component:
     return Amount.create(value=value, unit=unit)
 
 
+class Thousands(rx.Component):
+    """A whole number, grouped as the reader is used to."""
+
+    library = SCRIPT
+    tag = "Thousands"
+    value: rx.Var[Any]
+
+
+def thousands(value: Any) -> rx.Component:
+    """`10000` as `10,000`."""
+    return Thousands.create(value=value)
+
+
 class Every(rx.Component):
     """See `every`."""
 

@@ -6,6 +6,7 @@ import reflex as rx
 
 from testbench.components import (
     Column,
+    Window,
     ago,
     amount,
     chip,
@@ -13,9 +14,10 @@ from testbench.components import (
     dialog,
     empty_state,
     engineers,
-    pager,
+    every,
+    on_return,
+    quick_search,
     save_row,
-    search_box,
     secret,
     select_field,
     shell,
@@ -24,11 +26,29 @@ from testbench.components import (
     table_skeleton,
     tag_field,
     text_field,
+    thousands,
     view,
 )
 from testbench.components.forms import native_select
+from testbench.domain.sparklines import HEIGHT, WIDTH
+from testbench.pages.selections import bulk_bar, bulk_dialogs
 from testbench.state.devices import DeviceRow, DevicesState
 
+SPARKS_EVERY_S = 30
+NOW_FIGURES = 4
+"""Where in a row of `DevicesState.now` the key figures begin."""
+COLUMNS = (
+    ("kind", "Kind"),
+    ("ip", "Address"),
+    ("mac", "MAC"),
+    ("hostname", "Hostname"),
+    ("model", "Model"),
+    ("firmware", "Firmware"),
+    ("tags", "Tags"),
+    ("run", "Run"),
+    ("last_seen", "Last seen"),
+)
+LABELS = dict(COLUMNS)
 KINDS = (
     ("mqtt", "MQTT"),
     ("http", "HTTP"),
@@ -49,10 +69,24 @@ def devices() -> rx.Component:
     return shell(
         view(DevicesState, table_skeleton(), _body()),
         _register_dialog(),
-        _tag_dialog(),
+        engineers(bulk_dialogs()),
         title="Devices",
         active="/devices",
-        actions=[engineers(_register_button())],
+        actions=[
+            engineers(
+                rx.link(
+                    rx.button(
+                        rx.icon("radar", size=14),
+                        "Discover",
+                        variant="soft",
+                        tab_index=-1,
+                        size="2",
+                    ),
+                    href="/discover",
+                ),
+                _register_button(),
+            )
+        ],
     )
 
 
@@ -65,15 +99,22 @@ def _register_button() -> rx.Component:
 def _body() -> rx.Component:
     return rx.fragment(
         _filters(),
-        rx.cond(DevicesState.selected.length() > 0, engineers(_bulk())),
-        rx.cond(DevicesState.rows.length() > 0, _table(), _nothing()),
+        rx.cond(DevicesState.rows.length() > 0, rx.fragment(_line(), _table()), _nothing()),
+        every(SPARKS_EVERY_S, DevicesState.draw),
+        on_return(DevicesState.load),
     )
 
 
 def _filters() -> rx.Component:
     def state_chip(key: str, label: str) -> rx.Component:
         count = DevicesState.counts[key] if key else DevicesState.everything
-        return chip(label, DevicesState.state_links[key], DevicesState.state == key, count)
+        return chip(
+            label,
+            DevicesState.state_links[key],
+            DevicesState.state == key,
+            count,
+            DevicesState.choose_state(key),
+        )
 
     return rx.el.div(
         rx.el.div(*(state_chip(*one) for one in STATE_CHIPS), class_name="tb-chips"),
@@ -89,7 +130,12 @@ def _filters() -> rx.Component:
             ),
             width=["100%", "100%", "150px"],
         ),
-        search_box(DevicesState.q, DevicesState.search, "Name, address or tag"),
+        quick_search(
+            DevicesState.q,
+            DevicesState.search.debounce(40),
+            "Name, address or tag",
+            DevicesState.q_key,
+        ),
         class_name="tb-filters",
         role="search",
     )
@@ -107,19 +153,82 @@ def _tag_filter() -> rx.Component:
     )
 
 
+def _line() -> rx.Component:
+    """Above the table: how many there are, or what to do with those that are selected."""
+    count = rx.el.span(
+        rx.el.span(thousands(DevicesState.total), class_name="tb-num"),
+        rx.cond(DevicesState.total == 1, " device", " devices"),
+        class_name="tb-help",
+        role="status",
+    )
+    return rx.el.div(
+        rx.cond(DevicesState.selected_count > 0, engineers(bulk_bar()), count),
+        rx.spacer(),
+        _columns_menu(),
+        class_name="tb-above",
+    )
+
+
+def _columns_menu() -> rx.Component:
+    def choice(name: str, label: str) -> rx.Component:
+        return rx.el.label(
+            rx.checkbox(
+                checked=DevicesState.columns[name],
+                on_change=lambda on: DevicesState.show_column(name, on),
+            ),
+            label,
+            class_name="tb-choice",
+        )
+
+    return rx.popover.root(
+        rx.popover.trigger(
+            rx.button(
+                rx.icon("columns-3", size=14),
+                "Columns",
+                variant="ghost",
+                color_scheme="gray",
+                size="1",
+            )
+        ),
+        rx.popover.content(
+            rx.el.fieldset(
+                rx.el.legend("Shown columns", class_name="tb-label"),
+                *(choice(name, label) for name, label in COLUMNS),
+                class_name="tb-choices",
+            ),
+            size="1",
+        ),
+    )
+
+
 def _now(row: DeviceRow, index: int) -> Any:
     return DevicesState.now[row.i][index]
 
 
 def _figure(row: DeviceRow, index: int) -> rx.Component:
+    value, old = _now(row, NOW_FIGURES + 2 * index), _now(row, NOW_FIGURES + 2 * index + 1)
     return rx.cond(
         row.metrics.length() > index,
-        rx.el.span(
-            amount(_now(row, 3 + index), row.units[index]),
-            rx.el.span(" ", row.metrics[index], class_name="tb-help"),
-            class_name="tb-num",
+        rx.el.div(
+            rx.el.span(
+                amount(value, row.units[index]),
+                rx.el.span(" ", row.metrics[index], class_name="tb-help"),
+                class_name="tb-num tb-clip",
+            ),
+            rx.cond(
+                old != 0,
+                rx.el.span(ago(old), class_name="tb-help tb-old"),
+                _sparkline(DevicesState.sparks[row.i][index]),
+            ),
+            class_name="tb-spark",
         ),
         rx.el.span("–", class_name="tb-muted"),
+    )
+
+
+def _sparkline(path: Any) -> rx.Component:
+    return rx.el.svg(
+        rx.el.path(d=path), view_box=f"-1 -1 {WIDTH + 2} {HEIGHT + 2}", aria_hidden=True
     )
 
 
@@ -135,7 +244,18 @@ def _tags(row: DeviceRow) -> rx.Component:
                 on_click=rx.stop_propagation,
             ),
         ),
-        class_name="tb-chips",
+        class_name="tb-tags",
+    )
+
+
+def _run(row: DeviceRow) -> rx.Component:
+    run = _now(row, 3).to(str)
+    return rx.cond(
+        run != "",
+        rx.link(
+            "Open run", href=f"/runs/{run}", on_click=rx.stop_propagation, class_name="tb-link"
+        ),
+        rx.el.span("–", class_name="tb-muted"),
     )
 
 
@@ -144,9 +264,20 @@ def _sorted(label: str, name: str, cell: Any, **props: Any) -> Column:
         label,
         cell,
         sort=DevicesState.sort_links[name],
+        on_sort=DevicesState.sort_by(name),
         sorted_by=DevicesState.sorted_by[name],
         **props,
     )
+
+
+def _text(name: str, width: str) -> Column:
+    """A column that a person may hide, of a device's own words."""
+
+    def cell(row: DeviceRow) -> rx.Component:
+        return rx.el.div(getattr(row, name), class_name="tb-clip")
+
+    shown = DevicesState.columns[name]
+    return _sorted(LABELS[name], name, cell, wide=True, width=width, shown=shown)
 
 
 def _table() -> rx.Component:
@@ -157,34 +288,52 @@ def _table() -> rx.Component:
             lambda row: rx.link(
                 row.name, href=f"/devices/{row.id}", class_name="tb-open", underline="none"
             ),
+            width="clamp(130px, 14vw, 260px)",
         ),
         _sorted(
             "State",
             "state",
             lambda row: state_badge(_now(row, 0).to(str), _now(row, 1).to(bool)),
+            width="124px",
         ),
-        _sorted("Kind", "kind", lambda row: row.kind, wide=True),
-        Column("Tags", _tags, wide=True),
-        Column("Key figures", lambda row: _figure(row, 0), right=True),
-        Column("", lambda row: _figure(row, 1), right=True, wide=True),
-        _sorted("Last seen", "last_seen", lambda row: ago(_now(row, 2)), right=True),
+        Column("Key figure", lambda row: _figure(row, 0), width="176px"),
+        Column("Second figure", lambda row: _figure(row, 1), wide=True, width="176px"),
+        _text("kind", "92px"),
+        _text("ip", "160px"),
+        _text("mac", "150px"),
+        _text("hostname", "150px"),
+        _text("model", "110px"),
+        _text("firmware", "110px"),
+        Column("Tags", _tags, wide=True, width="118px", shown=DevicesState.columns["tags"]),
+        Column("Run", _run, wide=True, width="90px", shown=DevicesState.columns["run"]),
+        _sorted(
+            "Last seen",
+            "last_seen",
+            lambda row: ago(_now(row, 2)),
+            right=True,
+            wide=True,
+            width="100px",
+            shown=DevicesState.columns["last_seen"],
+        ),
     ]
-    return rx.fragment(
-        data_table(
-            columns,
-            DevicesState.rows,
-            label="Devices",
-            href=lambda row: f"/devices/{row.id}",
-            selected=lambda row: row.selected,
-            on_select=lambda row: DevicesState.select(row.id),
-            name=lambda row: row.name,
-            tall=True,
-        ),
-        pager(
-            DevicesState.shown,
-            DevicesState.total,
-            DevicesState.first_link,
-            DevicesState.next_link,
+    total = DevicesState.total
+    whole = DevicesState.selected_count >= total
+    return data_table(
+        columns,
+        DevicesState.rows,
+        label="Devices",
+        href=lambda row: f"/devices/{row.id}",
+        selected=lambda row: DevicesState.marks[row.i],
+        on_select=lambda row: DevicesState.select(row.id),
+        name=lambda row: row.name,
+        everything=(whole, DevicesState.select_all(~whole), "Select all that match"),
+        window=Window(
+            offset=DevicesState.offset,
+            count=DevicesState.rows.length(),
+            total=total,
+            top=DevicesState.top,
+            turn=DevicesState.turn,
+            on_move=DevicesState.move,
         ),
     )
 
@@ -201,60 +350,19 @@ def _nothing() -> rx.Component:
         empty_state(
             "cpu",
             "No devices yet",
-            "Register a device to get its credential; its readings appear as soon as it sends.",
-            engineers(rx.button("Register a device", on_click=DevicesState.open_register(True))),
-        ),
-    )
-
-
-def _bulk() -> rx.Component:
-    def act(label: str, icon: str, on_click: Any) -> rx.Component:
-        return rx.button(
-            rx.icon(icon, size=14),
-            label,
-            on_click=on_click,
-            variant="soft",
-            size="1",
-            disabled=DevicesState.working,
-        )
-
-    return rx.el.div(
-        rx.el.span(DevicesState.selected.length(), " selected", class_name="tb-num tb-strong"),
-        rx.link(
-            rx.button(rx.icon("play", size=14), "Start run", size="1", tab_index=-1),
-            href=f"/runs/new?device={DevicesState.selected.join(',')}",
-        ),
-        act("Maintenance", "wrench", DevicesState.hold(True)),
-        act("End maintenance", "circle-check", DevicesState.hold(False)),
-        act("Add tags", "tag", DevicesState.open_tagging(True)),
-        rx.spacer(),
-        rx.button("Whole page", on_click=DevicesState.select_page, variant="ghost", size="1"),
-        rx.button("Clear", on_click=DevicesState.select_none, variant="ghost", size="1"),
-        class_name="tb-bulk",
-        role="toolbar",
-        aria_label="Selected devices",
-    )
-
-
-def _tag_dialog() -> rx.Component:
-    return dialog(
-        rx.form(
-            rx.vstack(
-                tag_field(
-                    "tags", auto_focus=True, error=DevicesState.form_errors["tags"].to(str) | ""
-                ),
-                save_row(
-                    busy=DevicesState.working,
-                    label="Add",
-                    on_cancel=DevicesState.open_tagging(False),
-                ),
+            "Find the devices on the network, or register one to get its credential; its readings "
+            "appear as soon as it sends.",
+            engineers(
+                rx.hstack(
+                    rx.link(rx.button("Discover devices", tab_index=-1), href="/discover"),
+                    rx.button(
+                        "Register a device",
+                        variant="soft",
+                        on_click=DevicesState.open_register(True),
+                    ),
+                )
             ),
-            on_submit=DevicesState.add_tags,
         ),
-        title="Add tags",
-        description="They are added to every selected device.",
-        is_open=DevicesState.tagging,
-        on_open_change=DevicesState.open_tagging,
     )
 
 

@@ -17,7 +17,7 @@ from testbench.adapters.db import Tx
 from testbench.domain.axeos import Parsed, standing_of
 from testbench.domain.devices import POLLED, normal_mac
 from testbench.domain.errors import Invalid, NotFound
-from testbench.domain.identity import BENCH, Actor, require
+from testbench.domain.identity import Actor, require
 from testbench.domain.sharing import keeper, phase
 from testbench.domain.times import at
 from testbench.models import Device
@@ -105,7 +105,17 @@ def listen(
     NotFound for one that no imprinted device has.
     """
     require(actor, "engineer")
-    chosen = None if macs is None else _normal(macs)
+    kept = _become(tx, None if macs is None else _normal(macs), trace_logs)
+    rows = tx.session.execute(devices.query().where(col(Device.id).in_(kept)).order_by(Device.id))
+    return devices.views(list(rows))
+
+
+def listen_to_all(tx: Tx) -> None:
+    """What AUTO_LISTEN does at the start."""
+    _become(tx, None, None)
+
+
+def _become(tx: Tx, chosen: set[str] | None, trace_logs: bool | None) -> list[uuid.UUID]:
     found = [_Known(*row) for row in tx.cursor().execute(_IMPRINTED, (list(POLLED),))]
     if chosen is not None:
         _check_known(chosen, found)
@@ -113,8 +123,20 @@ def listen(
     kept = [device.id for device in wanted]
     _drop(tx, {device.id for device in found if device.tracing} - set(kept))
     _monitor(tx, [one.id for one in wanted if one.changes(trace_logs)], trace_logs)
-    rows = tx.session.execute(devices.query().where(col(Device.id).in_(kept)).order_by(Device.id))
-    return devices.views(list(rows))
+    return kept
+
+
+def monitor(tx: Tx, actor: Actor, ids: Sequence[str | uuid.UUID], *, on: bool) -> set[uuid.UUID]:
+    """These are polled from now on, or no longer; the others stay. Those it could be done to."""
+    require(actor, "engineer")
+    wanted = set(map(str, ids))
+    rows = tx.cursor().execute(_IMPRINTED, (list(POLLED),))
+    found = [known for row in rows if str((known := _Known(*row)).id) in wanted]
+    if on:
+        _monitor(tx, [one.id for one in found if one.changes(None)], None)
+    else:
+        _drop(tx, {one.id for one in found if one.tracing})
+    return {one.id for one in found}
 
 
 def _normal(macs: Sequence[str]) -> set[str]:
@@ -148,11 +170,6 @@ def _monitor(tx: Tx, ids: Sequence[uuid.UUID], trace_logs: bool | None) -> None:
     tx.cursor().execute(_MONITOR, {"traced": trace_logs, "ids": list(ids)})
     for id in ids:
         tx.emit("devices", id)
-
-
-def listen_to_all(tx: Tx) -> None:
-    """What AUTO_LISTEN does at the start."""
-    listen(tx, BENCH)
 
 
 # --- by whom ------------------------------------------------------------------------------------

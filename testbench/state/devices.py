@@ -1,24 +1,34 @@
-"""The fleet: a window of it, filtered and sorted by the address, live; registering; bulk acts."""
+"""The fleet: a window of its rows, filtered and sorted by the address, live; registering."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import reflex as rx
 from pydantic import ValidationError
 
 from testbench.domain.devices import KINDS, STATES, State
-from testbench.domain.errors import BenchError, Conflict, Invalid, NotFound
+from testbench.domain.errors import BenchError
 from testbench.services import devices, fleet
-from testbench.services.devices import DevicePatch, DeviceView, NewDevice
-from testbench.services.fleet import SORTS, Sort
+from testbench.services.devices import DeviceView, NewDevice
+from testbench.services.fleet import COLUMNS, SORTS, Sort
 from testbench.state import live
 from testbench.state.auth import actor, call, guarded
+from testbench.state.selections import Selecting, split_tags
 from testbench.state.views import ViewState, faults, first_error
 
-PAGE = 50
+ROWS, MAX_ROWS = 50, 150
+"""Of the window, at first and at most."""
+ABOVE = 15
+"""Rows above the first one that is asked for."""
+MAX_IN_ADDRESS = 50
+MANY = "many"
+"""Stands in the address for a selection that does not fit there."""
 DIGITS = 5
 FIRST = ("temp", "temperature", "power", "hashRate", "humidity", "voltage", "current", "pressure")
 """Metrics that make good key figures, best first."""
@@ -27,16 +37,23 @@ ALL = ""
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """What seldom changes of a device; `i` is its place in `DevicesState.now`."""
+    """What seldom changes of a device; `i` is its place in the other lists of `DevicesState`.
+
+    What belongs to a column that is hidden is empty.
+    """
 
     i: int
     id: str
     name: str
     kind: str
+    ip: str
+    mac: str
+    hostname: str
+    model: str
+    firmware: str
     tags: list[str]
     metrics: list[str]
     units: list[str]
-    selected: bool
 
 
 def key_metrics(latest: Mapping[str, Mapping[str, Any]], count: int = 2) -> list[str]:
@@ -52,54 +69,70 @@ def short(value: Any) -> Any:
 
 
 def figures_now(device: DeviceView, metrics: Sequence[str]) -> list[Any]:
-    """What changes all the time: state, online, last seen in ms, then the key figures."""
+    """What changes all the time: state, online, last seen in ms, run; then each key figure.
+
+    Of each its value, and its time in ms where it is older than the device may be silent, else 0.
+    """
     seen = device.last_seen.timestamp() * 1000 if device.last_seen else None
-    values = [short(device.latest.get(metric, {}).get("value")) for metric in metrics]
-    return [device.state, device.online, seen and round(seen), *values]
+    shown: list[Any] = [
+        device.state,
+        device.online,
+        seen and round(seen),
+        str(device.run_id or ""),
+    ]
+    for metric in metrics:
+        found = device.latest.get(metric, {})
+        shown += [short(found.get("value")), _old(found.get("at"), device.offline_after_s)]
+    return shown
 
 
-def split_tags(text: str) -> list[str]:
-    """`a, b` as a list, each once."""
-    return list(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
+def _old(moment: datetime | None, after_s: float) -> int:
+    if moment is None or (datetime.now(UTC) - moment).total_seconds() <= after_s:
+        return 0
+    return round(moment.timestamp() * 1000)
 
 
-class DevicesState(ViewState, rx.State):
+class DevicesState(Selecting, ViewState, rx.State):
     """What the table shows now."""
 
     rows: list[DeviceRow] = []
     now: list[list[Any]] = []
     """By row: what `figures_now` says."""
+    sparks: list[list[str]] = []
+    """By row: the path of each key figure's last minutes."""
+    marks: list[bool] = []
+    """By row: whether it is selected."""
+    offset: int = 0
+    """Place of the first row among all that match."""
+    top: int = 0
+    turn: int = 0
+    """Rises with each view of the fleet, which begins at the row `top`."""
     counts: dict[str, int] = {}
     total: int = 0
     everything: int = 0
-    shown: str = ""
-    first_link: str = ""
-    next_link: str = ""
 
     state: str = ""
     tag: str = ""
     kind: str = ""
     q: str = ""
+    q_key: int = 0
+    """Rises when the address says another `q` than was typed."""
     filtered: bool = False
     sort_links: dict[str, str] = {}
     sorted_by: dict[str, str] = {}
     state_links: dict[str, str] = {}
     untagged_link: str = ""
-    selected: list[str] = []
+    columns: dict[str, bool] = {}
 
     registering: bool = False
     saving: bool = False
-    form_errors: dict[str, str] = {}
     new_id: str = ""
     new_name: str = ""
     new_token: str = ""
 
-    tagging: bool = False
-    working: bool = False
-
     _sort: str = "name"
     _descending: bool = False
-    _offset: int = 0
+    _count: int = ROWS
     _watched: list[str] = []
 
     @rx.event
@@ -108,7 +141,11 @@ class DevicesState(ViewState, rx.State):
         self._read_address()
         self._watch(anew=True)
         async with self._loading():
+            if not self.columns:
+                self._show_columns(await call(fleet.columns))
             await self._read()
+        self.turn += 1
+        return DevicesState.draw
 
     @rx.event
     @guarded()
@@ -128,62 +165,109 @@ class DevicesState(ViewState, rx.State):
             figures_now(device, row.metrics) for device, row in zip(found, self.rows, strict=True)
         ]
 
+    @rx.event
+    @guarded()
+    async def move(self, first: int, count: int):
+        """Other rows: the table was scrolled there."""
+        self.offset = max(0, int(first))
+        self._count = max(ROWS, min(MAX_ROWS, int(count)))
+        await self._read()
+        return DevicesState.draw
+
+    @rx.event
+    @guarded()
+    async def draw(self):
+        """The sparklines of the rows; after them, for their readings are many."""
+        wanted = [(uuid.UUID(row.id), metric) for row in self.rows for metric in row.metrics]
+        await call(fleet.sparklines, wanted)
+        self._show(sparks=self._known_sparks())
+
+    def _known_sparks(self) -> list[list[str]]:
+        return [
+            [fleet.known_sparkline(uuid.UUID(row.id), metric) for metric in row.metrics]
+            for row in self.rows
+        ]
+
     def _read_address(self) -> None:
         query = self._query()
         state, kind = query.get("state", ""), query.get("kind", "")
         self.state = state if state in STATES else ""
         self.kind = kind if kind in KINDS else ""
-        self.tag, self.q = query.get("tag", "")[:200], query.get("q", "")[:200]
+        self.tag = query.get("tag", "")[:200]
+        if self.q != query.get("q", "")[:200]:
+            self.q = query.get("q", "")[:200]
+            self.q_key += 1
         sort = query.get("sort", "name")
         self._sort, self._descending = sort.lstrip("-"), sort.startswith("-")
         if self._sort not in SORTS:
             self._sort, self._descending = "name", False
         offset = query.get("offset", "")
-        self._offset = int(offset) if offset.isdecimal() and len(offset) < 9 else 0
-        self.selected = [one for one in query.get("selected", "").split(",") if one][:PAGE]
-        self.filtered = any((self.state, self.kind, self.tag, self.q))
+        self.top = int(offset) if offset.isdecimal() and len(offset) < 9 else 0
+        self.offset = max(0, self.top - ABOVE)
+        self._read_selection(query.get("selected", ""))
         self._make_links()
 
+    def _read_selection(self, text: str) -> None:
+        if text != MANY:
+            self._selected = {one for one in text.split(",")[:MAX_IN_ADDRESS] if _is_id(one)}
+        self.selected_count = len(self._selected)
+
     def _make_links(self) -> None:
-        self.sort_links = {
-            name: self._link(sort=self._next_sort(name), offset=None, selected=None)
-            for name in SORTS
-        }
+        """For those who open them in another tab; a plain click is an event, which is sooner."""
+        self.filtered = any((self.state, self.kind, self.tag, self.q))
+        self.sort_links = {name: self._address(sort=self._next_sort(name)) for name in SORTS}
         self.sorted_by = {self._sort: "desc" if self._descending else "asc"}
-        self.state_links = {
-            name: self._link(state=name, offset=None, selected=None) for name in (ALL, *STATES)
-        }
-        self.untagged_link = self._link(tag=None, offset=None, selected=None)
+        self.state_links = {name: self._address(state=name, selected="") for name in (ALL, *STATES)}
+        self.untagged_link = self._address(tag="", selected="")
 
     def _next_sort(self, name: str) -> str:
         return f"-{name}" if name == self._sort and not self._descending else name
 
+    def _address(self, **changes: str) -> str:
+        """This view of the fleet as an address; the browser itself puts the first row into it."""
+        sort = f"-{self._sort}" if self._descending else self._sort
+        parts = {
+            "state": self.state,
+            "tag": self.tag,
+            "kind": self.kind,
+            "q": self.q,
+            "sort": "" if sort == "name" else sort,
+            "selected": self._selection_in_address(),
+        }
+        kept = {key: value for key, value in (parts | changes).items() if value}
+        return f"/devices?{urlencode(kept)}" if kept else "/devices"
+
+    def _filter(self) -> dict[str, Any]:
+        return {
+            "state": cast(State, self.state) or None,
+            "tag": self.tag or None,
+            "q": self.q or None,
+            "kind": self.kind or None,
+        }
+
     async def _read(self) -> None:
-        found = await call(
-            fleet.table,
-            state=cast(State, self.state) or None,
-            tag=self.tag or None,
-            q=self.q or None,
-            kind=self.kind or None,
-            sort=cast(Sort, self._sort),
-            descending=self._descending,
-            offset=self._offset,
-            limit=PAGE,
-        )
+        found = await self._window()
+        if not found.items and found.total:
+            self.offset = max(0, found.total - self._count)
+            found = await self._window()
         rows = [self._row(i, device) for i, device in enumerate(found.items)]
-        self._show(rows=rows)
+        self._show(rows=rows, total=found.total, counts=found.counts.model_dump())
         self.now = [
             figures_now(device, row.metrics) for device, row in zip(found.items, rows, strict=True)
         ]
-        self.counts = found.counts.model_dump()
-        self.everything = sum(self.counts.values())
-        self.total = found.total
-        last = self._offset + len(rows)
-        self.shown = f"{self._offset + 1}–{last}" if rows else "0"
-        self.first_link = self._link(offset=None, selected=None) if self._offset else ""
-        more = last < found.total
-        self.next_link = self._link(offset=last, selected=None) if more else ""
+        self._show(everything=sum(self.counts.values()), sparks=self._known_sparks())
+        self._mark()
         self._watch()
+
+    async def _window(self) -> fleet.Fleet:
+        return await call(
+            fleet.table,
+            **self._filter(),
+            sort=cast(Sort, self._sort),
+            descending=self._descending,
+            offset=self.offset,
+            limit=self._count,
+        )
 
     def _watch(self, *, anew: bool = False) -> None:
         shown = [row.id for row in self.rows]
@@ -194,16 +278,23 @@ class DevicesState(ViewState, rx.State):
 
     def _row(self, i: int, device: DeviceView) -> DeviceRow:
         metrics = key_metrics(device.latest)
-        id = str(device.id)
+        info = device.info
+        texts = {
+            "kind": device.kind,
+            "ip": device.ip,
+            "mac": device.mac,
+            "hostname": device.hostname,
+            "model": info.get("deviceModel") or info.get("ASICModel"),
+            "firmware": info.get("version"),
+        }
         return DeviceRow(
             i=i,
-            id=id,
+            id=str(device.id),
             name=device.name,
-            kind=device.kind,
-            tags=device.tags,
+            **{key: str(text or "") * self.columns.get(key, True) for key, text in texts.items()},
+            tags=device.tags if self.columns.get("tags", True) else [],
             metrics=metrics,
             units=[device.latest[metric].get("unit") or "" for metric in metrics],
-            selected=id in self.selected,
         )
 
     # --- filters
@@ -211,13 +302,53 @@ class DevicesState(ViewState, rx.State):
     @rx.event
     @guarded()
     async def search(self, text: str):
-        link = self._link(q=text.strip()[:200], offset=None, selected=None)
-        return rx.redirect(link, replace=True)
+        """What is typed; it is no step to go back to."""
+        self.q = text.strip()[:200]
+        return await self._turn("replaceState")
 
     @rx.event
     @guarded()
     async def choose_kind(self, kind: str):
-        return rx.redirect(self._link(kind=kind, offset=None, selected=None))
+        self.kind = kind if kind in KINDS else ""
+        return await self._turn()
+
+    @rx.event
+    @guarded()
+    async def choose_state(self, state: str):
+        self.state = state if state in STATES else ""
+        return await self._turn()
+
+    @rx.event
+    @guarded()
+    async def sort_by(self, name: str):
+        """By this column; the other way round where it is already."""
+        if name in SORTS:
+            self._descending = name == self._sort and not self._descending
+            self._sort = name
+        return await self._turn(keep_selection=True)
+
+    async def _turn(self, how: str = "pushState", *, keep_selection: bool = False) -> list[Any]:
+        """Another view of the fleet, from its top: rows first, then the address and sparklines."""
+        if not keep_selection:
+            self._selected = set()
+        self.offset = self.top = 0
+        self.turn += 1
+        self._make_links()
+        await self._read()
+        return [_show_address(self._address(), how), DevicesState.draw]
+
+    # --- columns
+
+    @rx.event
+    @guarded()
+    async def show_column(self, name: str, on: bool):
+        """Show a column or hide it; remembered for this person."""
+        wanted = [one for one in COLUMNS if (on if one == name else self.columns.get(one))]
+        self._show_columns(await call(fleet.keep_columns, wanted))
+        await self._read()
+
+    def _show_columns(self, names: Sequence[str]) -> None:
+        self.columns = {name: name in names for name in COLUMNS}
 
     # --- selection
 
@@ -225,80 +356,29 @@ class DevicesState(ViewState, rx.State):
     @guarded()
     async def select(self, device_id: str):
         """Into the selection or out of it; the address follows without loading anew."""
-        chosen = set(self.selected) ^ {device_id}
-        return self._choose([row.id for row in self.rows if row.id in chosen])
+        return self._choose(self._selected ^ {device_id} if _is_id(device_id) else self._selected)
 
     @rx.event
     @guarded()
-    async def select_page(self):
-        return self._choose([row.id for row in self.rows])
+    async def select_all(self, on: bool):
+        """Everything that matches, also what is not shown; or nothing."""
+        found = await call(fleet.ids, **self._filter()) if on else []
+        return self._choose({str(id) for id in found})
 
-    @rx.event
-    @guarded()
-    async def select_none(self):
-        return self._choose([])
+    def _choose(self, ids: set[str]) -> Any:
+        self._selected = ids
+        self._mark()
+        self._make_links()
+        return _show_address(self._address(), "replaceState", with_offset=True)
 
-    def _choose(self, ids: list[str]) -> Any:
-        self.selected = ids
-        self.rows = [DeviceRow(**{**vars(row), "selected": row.id in ids}) for row in self.rows]
-        address = rx.Var.create(self._link(selected=",".join(ids)))
-        return rx.run_script(f"history.replaceState(history.state, '', {address!s})")
-
-    @rx.event
-    @guarded("engineer")
-    async def hold(self, on: bool):
-        """Maintenance for the selection, or its end."""
-        self.working = True
-        yield
-        patch = DevicePatch(maintenance=on)
-        done, refused = await self._change_selected(lambda _: patch)
-        yield self._tell(done, refused, "in maintenance" if on else "out of maintenance")
-
-    @rx.event
-    @guarded("engineer")
-    async def add_tags(self, form: dict[str, Any]):
-        """Tags for every device of the selection, beside those it has."""
-        tags = split_tags(str(form.get("tags", "")))
-        if not tags:
-            self.form_errors = {"tags": "give at least one"}
-            yield first_error()
-            return
-        self.working = True
-        yield
-        had = {row.id: row.tags for row in self.rows}
-        done, refused = await self._change_selected(
-            lambda id: DevicePatch(tags=list(dict.fromkeys([*had.get(id, []), *tags])))
+    def _mark(self) -> None:
+        self._show(
+            selected_count=len(self._selected),
+            marks=[row.id in self._selected for row in self.rows],
         )
-        self.tagging = False
-        yield self._tell(done, refused, "tagged")
 
-    async def _change_selected(self, patch_of: Any) -> tuple[int, list[str]]:
-        """Each in its own transaction: what is refused for one does not hold up the others."""
-        done, refused = 0, []
-        try:
-            for id in self.selected:
-                try:
-                    await call(devices.change, id, patch_of(id))
-                    done += 1
-                except (Conflict, Invalid, NotFound) as error:
-                    refused.append(error.detail)
-        finally:
-            self.working = False
-        await self._read()
-        return done, refused
-
-    def _tell(self, done: int, refused: list[str], what: str) -> Any:
-        noun = "device is" if done == 1 else "devices are"
-        text = f"{done} {noun} {what}."
-        if refused:
-            return rx.toast.error(f"{text} Refused: {refused[0]}")
-        return rx.toast.success(text)
-
-    @rx.event
-    @guarded("engineer")
-    async def open_tagging(self, is_open: bool):
-        self.tagging = is_open
-        self.form_errors = {}
+    def _selection_in_address(self) -> str:
+        return MANY if len(self._selected) > MAX_IN_ADDRESS else ",".join(sorted(self._selected))
 
     # --- registering
 
@@ -325,6 +405,28 @@ class DevicesState(ViewState, rx.State):
             await self._read()
         finally:
             self.saving = False
+
+
+def _show_address(address: str, how: str, *, with_offset: bool = False) -> Any:
+    """The address bar follows without loading the page anew; Back finds its way all the same."""
+    keep = (
+        "const row = new URL(location.href).searchParams.get('offset');"
+        "if (row) { url.searchParams.set('offset', row); }"
+    )
+    return rx.run_script(
+        f"(() => {{ const url = new URL({json.dumps(address)}, location.href);"
+        f"{keep if with_offset else ''}"
+        "const step = {...history.state, key: Math.random().toString(36).slice(2, 10)};"
+        f"if ('{how}' === 'pushState') {{ step.idx = (step.idx ?? 0) + 1; }}"
+        f"history.{how}(step, '', url); }})()"
+    )
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _new_device(form: Mapping[str, Any]) -> NewDevice:

@@ -58,6 +58,17 @@ class Store(Protocol):
         """At most `max_points` a metric, minima and maxima preserved; fewer come back whole."""
         ...
 
+    def shapes(
+        self,
+        tx: Tx,
+        wanted: Sequence[tuple[uuid.UUID, str]],
+        start: int,
+        end: int,
+        stretches: int,
+    ) -> Mapping[tuple[uuid.UUID, str], list[float | None]]:
+        """The mean of each of so many equal stretches, by device and metric; None: no number."""
+        ...
+
     def latest(
         self, tx: Tx, device_ids: Sequence[uuid.UUID]
     ) -> Mapping[uuid.UUID, dict[str, Point]]:

@@ -34,11 +34,11 @@ WHERE s.device_id = wanted.device_id AND s.metric = wanted.metric
 def ensure(tx: Tx, keys: Iterable[Key]) -> Ids:
     """The ids of `keys`; new ones are made in `tx`, and remembered once it has committed."""
     new = sorted(set(keys))
-    found = _find(tx, new)
+    found = find_all(tx, new)
     absent = [key for key in new if key not in found]
     if absent:
         tx.cursor().execute(_MAKE, _columns(absent))
-        found |= _find(tx, absent)
+        found |= find_all(tx, absent)
     tx.after_commit(partial(_remember, found))
     ids: Ids = {}
     for (device_id, metric), id in found.items():
@@ -54,7 +54,7 @@ def known() -> Ids:
 
 def find(tx: Tx, device_id: uuid.UUID, metrics: Sequence[str]) -> dict[str, int]:
     """The ids of those metrics that exist, by name."""
-    found = _find(tx, [(device_id, metric) for metric in metrics])
+    found = find_all(tx, [(device_id, metric) for metric in metrics])
     return {metric: id for (_, metric), id in found.items()}
 
 
@@ -73,7 +73,8 @@ def units(tx: Tx, device_ids: Sequence[uuid.UUID]) -> dict[Key, str]:
     return {(device_id, metric): unit for device_id, metric, unit in rows}
 
 
-def _find(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:
+def find_all(tx: Tx, keys: Sequence[Key]) -> dict[Key, int]:
+    """The ids of those keys that exist."""
     rows = tx.cursor().execute(_FIND, _columns(keys))
     return {(device_id, metric): id for id, device_id, metric in rows}
 
