@@ -11,6 +11,8 @@ import reflex as rx
 from pydantic import ValidationError
 
 from testbench.adapters import mqtt
+from testbench.domain.axeos import number_of
+from testbench.domain.devices import POLLED
 from testbench.domain.errors import BenchError
 from testbench.services import devices, telemetry
 from testbench.services.devices import DevicePatch, DeviceView
@@ -114,6 +116,8 @@ class DeviceState(ViewState, rx.State):
     mqtt_port: int = 1883
 
     offline_after_s: int = 60
+    is_polled: bool = False
+    poll_interval_s: str = ""
     form_errors: dict[str, str] = {}
     saving: bool = False
     holding: bool = False
@@ -180,6 +184,9 @@ class DeviceState(ViewState, rx.State):
         self.grafana_url = f"{made.url}?from=now-{self.span}&to=now" if made else ""
         self.grafana_public_url = made.public_url or "" if made else ""
         self.offline_after_s = device.offline_after_s
+        self.is_polled = device.kind in POLLED
+        interval = device.poll_interval_s
+        self.poll_interval_s = "" if interval is None else f"{interval:g}"
         info = [[name, str(value)] for name, value in sorted(device.info.items())]
         self._show(facts=_facts(device), info=info)
         self.figures = [
@@ -270,6 +277,7 @@ class DeviceState(ViewState, rx.State):
                     "name": str(form.get("name", "")).strip(),
                     "tags": split_tags(str(form.get("tags", ""))),
                     "offline_after_s": int(silence) if silence.isdecimal() else silence,
+                    **_interval(form),
                 }
             )
             await call(devices.change, self.id, patch)
@@ -305,6 +313,14 @@ class DeviceState(ViewState, rx.State):
         await asyncio.to_thread(devices.remove_fully, actor(), self.id)
         self.removing = False
         return [rx.redirect("/devices"), rx.toast.success(f"{name} is removed.")]
+
+
+def _interval(form: dict[str, Any]) -> dict[str, Any]:
+    """How often it is asked; an empty field means as often as the bench's setting says."""
+    if "poll_interval_s" not in form:
+        return {}
+    text = str(form["poll_interval_s"]).strip()
+    return {"poll_interval_s": (number_of(text) or text) if text else None}
 
 
 def _facts(device: DeviceView) -> list[list[str]]:

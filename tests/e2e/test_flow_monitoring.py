@@ -1,6 +1,5 @@
 """The flow "Device Monitoring": listened to, polled, shown live; silent, flagged, and back."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,8 +45,9 @@ def device(page: Page, mac: str) -> dict[str, Any]:
 
 
 def figure(page: Page, metric: str) -> Locator:
-    """A key figure of the device's page: name, value, age."""
-    return page.locator(".tb-figure").filter(has_text=re.compile(f"^{metric}(?![a-z0-9_])"))
+    """A value on the device's page."""
+    named = page.locator(".tb-figure").filter(has=page.get_by_text(metric, exact=True))
+    return named.locator(".tb-figure-value")
 
 
 def head(page: Page) -> Locator:
@@ -83,6 +83,25 @@ def test_the_page_follows_the_polls(page: Page, lab: Fleet, app_server: Bench) -
     expect(figure(page, "uptime")).not_to_have_text(before, timeout=SOON_MS)
     lab.devices[0].settings["frequency"] = 333
     expect(figure(page, "frequency")).to_contain_text("333", timeout=SOON_MS)
+
+
+def test_how_often_a_device_is_asked_is_set_on_its_page(
+    page: Page, lab: Fleet, app_server: Bench
+) -> None:
+    mac = lab.devices[0].mac
+    page.goto(f"/devices/{device(page, mac)['id']}?tab=details")
+    field = page.get_by_label("Asked every")
+    field.fill("0.2")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("must be at least 1")).to_be_visible()
+    field.fill("2.5")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert device(page, mac)["poll_interval_s"] == 2.5
+
+    field.fill("")
+    page.get_by_role("button", name="Save").click()
+    wait_until(lambda: device(page, mac)["poll_interval_s"] is None, 20)
 
 
 @pytest.mark.parametrize("fault", [{"dead": True}, {"hanging": True}, {"garbage": True}])

@@ -39,6 +39,7 @@ def details() -> rx.Component:
                 default_value=DeviceState.offline_after_s.to_string(),
                 error=_fault("offline_after_s"),
             ),
+            rx.cond(DeviceState.is_polled, _interval()),
             save_row(busy=DeviceState.saving, error=_fault("")),
             spacing="4",
             align="stretch",
@@ -75,6 +76,17 @@ def details() -> rx.Component:
             align="stretch",
         ),
         class_name="tb-halves",
+    )
+
+
+def _interval() -> rx.Component:
+    return number_field(
+        "poll_interval_s",
+        "Asked every",
+        unit="s",
+        help="How often the bench asks it for its state; empty: as often as all others.",
+        default_value=DeviceState.poll_interval_s,
+        error=_fault("poll_interval_s"),
     )
 
 
