@@ -127,8 +127,14 @@ def plan() -> int:
         wanted: dict[uuid.UUID | None, Subject | None] = {one.id: one for one in subjects}
         if wanted or settings().auto_listen:
             wanted[None] = None
-        stored = tx.session.execute(select(GrafanaDashboard)).scalars().all()
-        has = {row.device_id: row for row in stored if not row.deleting}
+        rows = tx.session.execute(
+            select(
+                col(GrafanaDashboard.device_id),
+                col(GrafanaDashboard.digest),
+                col(GrafanaDashboard.due_at).is_not(None) | col(GrafanaDashboard.deleting),
+            )
+        )
+        has = {id: (digest, busy) for id, digest, busy in rows}
         due = [id for id, subject in wanted.items() if _differs(has.get(id), subject)]
         for id in due:
             _mark(tx, id)
@@ -140,10 +146,12 @@ def _subjects(tx: Tx, device_id: uuid.UUID | None = None) -> list[Subject]:
     return [Subject(id, name, kind, metrics) for id, name, kind, metrics in rows]
 
 
-def _differs(row: GrafanaDashboard | None, subject: Subject | None) -> bool:
-    if row is None:
+def _differs(has: tuple[str | None, bool] | None, subject: Subject | None) -> bool:
+    """`has`: the digest of what Grafana has, and whether there is something to be done with it."""
+    if has is None:
         return True
-    return row.due_at is None and row.digest != _digest(subject)
+    digest, busy = has
+    return not busy and digest != _digest(subject)
 
 
 def _digest(subject: Subject | None) -> str:
@@ -153,7 +161,7 @@ def _digest(subject: Subject | None) -> str:
 
 
 def _mark(tx: Tx, device_id: uuid.UUID | None) -> None:
-    """Due now. One that is being deleted is left to that; it is found again afterwards."""
+    """Due now; one that is asked to be deleted at this very moment is left to that."""
     uid = dashboards.uid_of(device_id) if device_id else dashboards.FLEET_UID
     new = insert(GrafanaDashboard).values(
         uid=uid, device_id=device_id, deleting=False, failures=0, due_at=func.now()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,11 +14,13 @@ from testbench.adapters import db
 from testbench.domain.errors import NotFound
 from testbench.domain.identity import BENCH
 from testbench.domain.ids import new_id
+from testbench.domain.times import ms
 from testbench.services import reports, runs
 from testbench.services.reports import Format
 from testbench.services.reports.sheets import cell
 from testbench.services.runs import RunView
 from tests import made_runs
+from tests.services import Env
 
 pytestmark = pytest.mark.usefixtures("bench_env")
 
@@ -38,6 +41,21 @@ def two_devices() -> RunView:
         bad.id: {"temp": [-4.0, 35.0, 22.0]},
     }
     return made_runs.judged(case.id, readings, name="burn-in")
+
+
+def test_html_leads_to_the_window_in_grafana_where_there_is_one(bench_env: Env) -> None:
+    run = two_devices()
+    assert "Grafana" not in content(run, "html")
+
+    bench_env.set(GRAFANA_URL="http://grafana.lab/")
+
+    assert run.window_start is not None
+    page = content(run, "html")
+    found = re.search(r'<a href="([^"]*)" rel="noreferrer">Readings in Grafana', page)
+    assert found is not None
+    assert found[1].startswith("http://grafana.lab/d/testbench-fleet?from=")
+    assert f"from={ms(run.window_start)}&amp;to=" in found[1]
+    assert all(f"var-device={device.device_id}" in found[1] for device in run.devices)
 
 
 def test_csv_has_a_row_for_each_device_and_criterion_with_plain_numbers() -> None:

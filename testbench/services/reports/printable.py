@@ -82,6 +82,9 @@ def _head(run: RunView) -> str:
         "Run": str(run.id),
     }
     rows = "".join(f"<dt>{k}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items() if v)
+    if run.grafana_url:
+        link = f'<a href="{escape(run.grafana_url)}" rel="noreferrer">Readings in Grafana</a>'
+        rows += f"<dt>Dashboard</dt><dd>{link}</dd>"
     return (
         f'<p class="muted">Test report · run {run.number}</p><h1>{escape(run.name)}</h1>'
         f'<div class="outcome {escape(run.outcome or "unset")}">'
