@@ -22,11 +22,10 @@ def locked() -> Any:
 
 def history() -> rx.Component:
     columns = [
-        Column("When", lambda one: ago(one.at), width="120px"),
+        Column("When", lambda one: ago(one.at), width="120px", wide=True),
         Column("Who", lambda one: rx.el.span(one.who, class_name="tb-break"), wide=True),
         Column("What", _what),
         Column("Outcome", _status),
-        Column("", _revert, width="100px"),
     ]
     return card(
         rx.cond(
@@ -55,6 +54,7 @@ def history() -> rx.Component:
 
 def _what(one: Any) -> rx.Component:
     return rx.el.div(
+        rx.el.div(ago(one.at), " by ", one.who, class_name="tb-help tb-narrow"),
         rx.cond(one.what != "", rx.el.div(one.what, class_name="tb-strong tb-break")),
         rx.foreach(
             one.lines,
@@ -68,6 +68,7 @@ def _what(one: Any) -> rx.Component:
             ),
         ),
         rx.cond(one.run_id != "", rx.link("In a run", href=f"/runs/{one.run_id}", size="1")),
+        class_name="tb-changed",
     )
 
 
@@ -86,6 +87,7 @@ def _status(one: Any) -> rx.Component:
         ),
         rx.cond(one.restarted != "", rx.el.div(one.restarted, class_name="tb-help")),
         rx.cond(one.error != "", rx.el.div(one.error, class_name="tb-help tb-break")),
+        rx.el.div(_revert(one), class_name="tb-revert"),
     )
 
 
