@@ -201,7 +201,7 @@ class DeviceConfigurationState(ViewState, rx.State):
         if preset_id and self._device:
             shown = await self._preset_steps()
             self.preview = shown
-            taken = [step for step in shown if step.standing == "changes"]
+            taken = [step for step in shown if step.standing not in ("same", "ignored")]
             self.preview_note = (
                 "" if taken else "The device reports all of this already, or would ignore it."
             )
