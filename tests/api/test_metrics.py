@@ -305,6 +305,18 @@ def test_without_redis_the_rest_is_told(api: Api, bench_env: Env, servers: Serve
     assert "total_hashrate" not in found
 
 
+@pytest.mark.parametrize("name", ["redis", "postgres"])
+def test_server_that_hangs_does_not_hold_up_a_scrape(api: Api, servers: Servers, name: str) -> None:
+    polled(imprinted("axe"), power=15.0)
+    scraped(api)
+
+    with servers.paused(name):
+        found = scraped(api)
+
+    assert found["testbench_cache_up"] == (name != "redis")
+    assert found["testbench_database_up"] == (name != "postgres")
+
+
 def test_without_the_database_own_health_is_told(api: Api, bench_env: Env) -> None:
     bench_env.set(DATABASE_URL=f"postgresql://nobody@127.0.0.1:{free_port()}/none")
 

@@ -86,6 +86,7 @@ ROUTES = [
     "GET /api/dashboard",
     "GET /api/live",
     "GET /api/ready",
+    "GET /metrics",
 ]
 
 

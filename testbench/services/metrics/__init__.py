@@ -31,5 +31,6 @@ def exposition() -> bytes:
 
 def _written() -> bytes:
     told = Exposition()
-    seen = fleet.describe(told)
-    return own.text(seen) + told.text().encode("utf-8", "replace")
+    asked = own.ask()
+    up = fleet.describe(told)
+    return own.text(up, own.answers(asked)) + told.text().encode("utf-8", "replace")

@@ -89,10 +89,12 @@ def describe(told: Exposition) -> tuple[bool, bool]:
     except (SQLAlchemyError, psycopg.Error, BenchError) as error:
         log.warning("metrics_without_database", error=type(error).__name__)
         return False, _answers()
-    seen = live.last_seen([row.id for row in rows])
+    # One question first: a Redis that hangs is waited for once, not at every step.
+    answers = _answers()
+    seen = live.last_seen([row.id for row in rows]) if answers else {}
     online = {row.id for row in rows if _is_online(row, seen.get(row.id), now)}
     _presence(told, rows, online)
-    return True, _readings(told, rows, online)
+    return True, _readings(told, rows, online, answers=answers)
 
 
 def _answers() -> bool:
@@ -136,7 +138,9 @@ def _info(row: _Row) -> str:
     return f"{{{labels}}} "
 
 
-def _readings(told: Exposition, rows: Sequence[_Row], online: set[uuid.UUID]) -> bool:
+def _readings(
+    told: Exposition, rows: Sequence[_Row], online: set[uuid.UUID], *, answers: bool
+) -> bool:
     """Of those that are online; False if Redis is away, and then the sums are left out."""
     imprinted = {row.id: row for row in rows if row.imprinted}
     named = settings().metrics_hostname_prefix
@@ -144,9 +148,9 @@ def _readings(told: Exposition, rows: Sequence[_Row], online: set[uuid.UUID]) ->
     begins = prefixes(hosts)
     kinds = {row.id: row.kind for row in rows if row.id in online}
     sums: dict[uuid.UUID, dict[str, float]] = {}
-    complete = True
+    complete = answers
     try:
-        for id, flat in metrics.newest(list(kinds)):
+        for id, flat in metrics.newest(list(kinds)) if answers else ():
             member = Member(f'{{device_id="{id}"}} ', begins.get(id, ""), axeos=kinds[id] in POLLED)
             sums[id] = told.add(member, pairs(flat))
     except cache.Away as error:

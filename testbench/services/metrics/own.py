@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
@@ -64,6 +64,13 @@ class Figures:
     parked: int = 0
 
 
+class Questions(NamedTuple):
+    """Asked of several parts at once; who has not answered by `end` is left out."""
+
+    end: float
+    futures: dict[str, Future[Any]]
+
+
 class _Asked:
     """One question at a time to each part: a part that hangs is not asked again meanwhile."""
 
@@ -86,10 +93,19 @@ def _asked() -> _Asked:
 
 def figures() -> Figures:
     """All of them, asked side by side, within 1.5 s."""
+    return answers(ask())
+
+
+def ask() -> Questions:
+    """Begins to find out."""
     questions = {"lag": _lag, "due": _due, "queues": queue.depths}
-    asked = {name: _asked().start(name, ask) for name, ask in questions.items()}
-    end = time.monotonic() + WAIT_S
-    found = {name: _answer(name, future, end) for name, future in asked.items()}
+    futures = {name: _asked().start(name, question) for name, question in questions.items()}
+    return Questions(time.monotonic() + WAIT_S, futures)
+
+
+def answers(asked: Questions) -> Figures:
+    """What was found out in time."""
+    found = {name: _answer(name, future, asked.end) for name, future in asked.futures.items()}
     outbox, late, dashboards = found["due"] or (None, None, None)
     return Figures(found["lag"], outbox, late, dashboards, found["queues"] or {})
 
@@ -124,7 +140,8 @@ def _due() -> tuple[float, float, int]:
 class _Own:
     """The figures as prometheus_client collects them."""
 
-    def __init__(self, database_up: bool, cache_up: bool) -> None:
+    def __init__(self, now: Figures, database_up: bool, cache_up: bool) -> None:
+        self._now = now
         self._up = {
             "testbench_database_up": float(database_up),
             "testbench_cache_up": float(cache_up),
@@ -132,7 +149,7 @@ class _Own:
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Families; what is unknown is left out."""
-        now = figures()
+        now = self._now
         values: dict[str, float | None] = {
             "testbench_ingest_lag_seconds": now.ingest_lag_s,
             "testbench_outbox_age_seconds": now.outbox_age_s,
@@ -161,8 +178,8 @@ def _process() -> CollectorRegistry:
     return registry
 
 
-def text(up: tuple[bool, bool]) -> bytes:
+def text(up: tuple[bool, bool], now: Figures) -> bytes:
     """The bench's own metrics and its web process's; `up`: database, Redis."""
     registry = CollectorRegistry()
-    registry.register(_Own(*up))  # type: ignore[arg-type]  # it is one by its method
+    registry.register(_Own(now, *up))  # type: ignore[arg-type]  # it is one by its method
     return generate_latest(registry) + generate_latest(_process())
