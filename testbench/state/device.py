@@ -181,8 +181,10 @@ class DeviceState(ViewState, rx.State):
         self.missing, self.clock_off_s = device.missing, round(device.clock_off_ms / 1000, 1)
         self.poll_error = device.poll_error or ""
         made = device.grafana
-        self.grafana_url = f"{made.url}?from=now-{self.span}&to=now" if made else ""
-        self.grafana_public_url = made.public_url or "" if made else ""
+        self._show(
+            grafana_url=f"{made.url}?from=now-{self.span}&to=now" if made else "",
+            grafana_public_url=made.public_url or "" if made else "",
+        )
         self.offline_after_s = device.offline_after_s
         self.is_polled = device.kind in POLLED
         interval = device.poll_interval_s
