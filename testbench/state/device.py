@@ -181,14 +181,14 @@ class DeviceState(ViewState, rx.State):
         self.missing, self.clock_off_s = device.missing, round(device.clock_off_ms / 1000, 1)
         self.poll_error = device.poll_error or ""
         made = device.grafana
+        interval = device.poll_interval_s
         self._show(
             grafana_url=f"{made.url}?from=now-{self.span}&to=now" if made else "",
             grafana_public_url=made.public_url or "" if made else "",
+            offline_after_s=device.offline_after_s,
+            is_polled=device.kind in POLLED,
+            poll_interval_s="" if interval is None else f"{interval:g}",
         )
-        self.offline_after_s = device.offline_after_s
-        self.is_polled = device.kind in POLLED
-        interval = device.poll_interval_s
-        self.poll_interval_s = "" if interval is None else f"{interval:g}"
         info = [[name, str(value)] for name, value in sorted(device.info.items())]
         self._show(facts=_facts(device), info=info)
         self.figures = [
