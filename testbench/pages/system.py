@@ -77,6 +77,7 @@ def _body() -> rx.Component:
                 ("Version", SystemState.version),
                 ("API", rx.link("Documentation", href="/api/docs", is_external=True)),
                 ("Health check", rx.el.code("GET /api/ready")),
+                ("For Prometheus", rx.el.code("GET /metrics")),
             ),
             title="This bench",
         ),
