@@ -84,7 +84,7 @@ class Poller:
         self.recorder = Recorder()
         self._name = name
         self._stopping = stopping
-        self._followers = [self._follow, *followers]
+        self._followers = followers
         self._targets: dict[uuid.UUID, Target] = {}
         self._thread = Thread(target=self._live, name="poller")
 
@@ -157,8 +157,13 @@ class Poller:
     # --- whom ---------------------------------------------------------------------------------
 
     def _tell_followers(self, devices: Sequence[Polled]) -> None:
+        self._follow(devices)
         for follow in self._followers:
-            follow(devices)
+            try:
+                follow(devices)
+            except Exception:
+                # Who reads their logs must not end the polls.
+                log.exception("follower_failed")
 
     def _follow(self, devices: Sequence[Polled]) -> None:
         """Poll these and no others."""
