@@ -43,18 +43,27 @@ _STATUS = "testbench:log-reader:"
 _RETRY = "testbench:log-retry:"
 _LISTENERS = "testbench:log-listeners"
 
-# KEYS: the listeners, then one stream a device.
+_GONE = "testbench:log-gone"
+GONE_S = 10
+"""A removed device's collector may add lines until it has heard of the removal."""
+
+# KEYS: the listeners, the removed, then one stream a device; those two have until when it is so.
 # ARGV: now, JSON [[device, [line, …]], …], lines kept, seconds kept. Answers who is listened to.
 _APPEND = """
 local heard = {}
-local all = tonumber(redis.call('ZSCORE', KEYS[1], '*') or '0') > tonumber(ARGV[1])
+local function holds(key, member)
+  return tonumber(redis.call('ZSCORE', key, member) or '0') > tonumber(ARGV[1])
+end
+local all = holds(KEYS[1], '*')
 for i, device in ipairs(cjson.decode(ARGV[2])) do
-  for _, line in ipairs(device[2]) do
-    redis.call('XADD', KEYS[i + 1], 'MAXLEN', '~', ARGV[3], '*', 'l', line)
-  end
-  redis.call('EXPIRE', KEYS[i + 1], ARGV[4])
-  if all or tonumber(redis.call('ZSCORE', KEYS[1], device[1]) or '0') > tonumber(ARGV[1]) then
-    heard[#heard + 1] = device[1]
+  if not holds(KEYS[2], device[1]) then
+    for _, line in ipairs(device[2]) do
+      redis.call('XADD', KEYS[i + 2], 'MAXLEN', '~', ARGV[3], '*', 'l', line)
+    end
+    redis.call('EXPIRE', KEYS[i + 2], ARGV[4])
+    if all or holds(KEYS[1], device[1]) then
+      heard[#heard + 1] = device[1]
+    end
   end
 end
 return heard
@@ -98,7 +107,7 @@ def append(lines: Mapping[uuid.UUID, Sequence[str]]) -> bool:
     if _pause().lasts():
         return False
     devices = [(str(id), [plain(line)[:MAX_CHARS] for line in some]) for id, some in lines.items()]
-    keys = [_LISTENERS, *(_LINES + device for device, _ in devices)]
+    keys = [_LISTENERS, _GONE, *(_LINES + device for device, _ in devices)]
     args = (time.time(), _encode(devices), MAX_LINES, KEPT_S)
     try:
         heard = cache.client().eval(_APPEND, len(keys), *keys, *args)
@@ -245,9 +254,13 @@ def retry(device_id: uuid.UUID) -> None:
 
 def forget(device_id: uuid.UUID) -> None:
     """Drop the log of a removed device."""
-    id = str(device_id)
+    id, now = str(device_id), time.time()
     try:
-        cache.client().delete(_LINES + id, _STATUS + id, _RETRY + id)
+        pipe = cache.client().pipeline()
+        pipe.zadd(_GONE, {id: now + GONE_S})
+        pipe.zremrangebyscore(_GONE, "-inf", now)
+        pipe.delete(_LINES + id, _STATUS + id, _RETRY + id)
+        pipe.execute()
     except redis.RedisError as error:
         _away(error)
 

@@ -74,7 +74,7 @@ def test_device_and_its_dialogs_have_no_serious_fault(someone: Open, theme: str)
     page.locator("#secret").wait_for()
     found += faults(page)
     page.get_by_role("button", name="Open device").click()
-    for tab in ("Telemetry", "Configuration", "Runs", "Access", "Details"):
+    for tab in ("Telemetry", "Configuration", "Runs", "Logs", "Access", "Details"):
         page.get_by_role("navigation", name="Sections").get_by_role("link", name=tab).click()
         settle(page)
         found += faults(page)
