@@ -24,8 +24,16 @@ SELECT id, now() - CASE WHEN name LIKE '%%7' THEN interval '2 days' ELSE interva
 
 
 def fill(database_url: str, size: int, prefix: str = "bench-") -> None:
-    """So many devices instead of those that were there: a tenth offline, some in maintenance."""
+    """So many devices more, `bench-00001` …: a tenth offline, some in maintenance."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("UPDATE devices SET removed_at = now() WHERE removed_at IS NULL")
         connection.execute(_FLEET, {"size": size, "prefix": prefix})
         connection.execute("ANALYZE devices, presence")  # as autovacuum does within a minute
+
+
+def clear(database_url: str, prefix: str = "") -> None:
+    """Devices whose names begin so are no longer in the bench."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE devices SET removed_at = now() WHERE removed_at IS NULL AND name ^@ %s",
+            (prefix,),
+        )

@@ -25,6 +25,14 @@ FLEET = (
     Profile("demo-controller-01", ("demo", "controller"), 31.0, 12.5),
     Profile("demo-controller-02", ("demo", "controller"), 32.5, 12.8, overheats=True),
 )
+MINERS = (
+    *("2.4.5", "2.10.0", "2.11.0", "2.12.0", "2.13.0", "2.14.0", "2.15.0"),
+    "nerdqaxe-1.0.30",
+)
+"""Firmware of the emulated AxeOS devices that a newcomer can discover."""
+MINER_SEED = 0x0DE300
+MINER_MACS = tuple(f"c0:fa:38:0d:e3:{number:02x}" for number in range(len(MINERS)))
+"""The same at every start, and in every demo: no device of a lab has them."""
 _DAY_S = 86_400.0
 _HEAT_EVERY_S = 1800.0
 _HEAT_FOR_S = 240.0

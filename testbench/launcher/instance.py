@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,20 @@ class Instance:
             self._write("ports.json", kept)
         return int(port)
 
+    def ports(self, name: str, count: int) -> range:
+        """Consecutive ports, the same as last time where all of them are still free."""
+        kept = self._read("ports.json")
+        first = kept.get(name)
+        if first is None or not _are_free(range(first, first + count)):
+            starts = random.sample(PORTS[:-count], 500)
+            first = next(p for p in starts if _are_free(range(p, p + count)))
+            self._write("ports.json", kept | {name: first})
+        return range(first, first + count)
+
+    def has_ports(self, name: str, ports: Sequence[int]) -> bool:
+        """Whether `ports` begin where those of `name` were kept."""
+        return bool(ports) and ports[0] == self._read("ports.json").get(name)
+
     def state(self) -> dict[str, Any]:
         """What the running launcher last told of itself; empty where none runs."""
         return self._read("state.json") if self._is_held() else {}
@@ -138,6 +152,10 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
     return True
+
+
+def _are_free(ports: range) -> bool:
+    return all(is_free(port) for port in ports)
 
 
 def _try_lock(descriptor: int) -> bool:

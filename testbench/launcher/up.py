@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from testbench.launcher import embedded, frontend, processes
+from testbench.launcher import demo, embedded, frontend, processes
 from testbench.launcher.embedded import Service, until_ready
 from testbench.launcher.instance import Instance, Refused, is_free
 from testbench.launcher.journal import Journal
@@ -148,7 +148,7 @@ class Bench:
         }
         if "public_url" not in configured.model_fields_set:
             env["PUBLIC_URL"] = self.url
-        return env
+        return env | (demo.settings_of(self.instance, configured) if self.options.demo else {})
 
     async def _start_services(self, configured: Settings) -> None:
         wanted: list[Service] = []
@@ -170,8 +170,8 @@ class Bench:
 
     async def _prepare(self) -> None:
         """Migrations, the first user and the demo, in a process whose memory is given back."""
-        demo = ("--demo",) if self.options.demo else ()
-        process = Process("prepare", (*PYTHON, "testbench", "prepare", *demo))
+        with_demo = ("--demo",) if self.options.demo else ()
+        process = Process("prepare", (*PYTHON, "testbench", "prepare", *with_demo))
         await self.supervisor.once(self._mine(process))
 
     async def _frontend(self) -> Path:

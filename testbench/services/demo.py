@@ -2,25 +2,38 @@
 
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 from sqlmodel import col
 
-from testbench.adapters import stores
+from testbench.adapters import device_logs, live, stores
 from testbench.adapters.db import Tx
 from testbench.adapters.stores import Reading
 from testbench.domain.errors import Conflict
 from testbench.domain.identity import BENCH, Actor, require
 from testbench.domain.ids import new_id
 from testbench.domain.runs import ACTIVE, worst
-from testbench.domain.simulation import FLEET, UNITS, measure
+from testbench.domain.simulation import FLEET, MINER_MACS, UNITS, measure
 from testbench.domain.times import at, ms
 from testbench.domain.tokens import new_token, token_hash
-from testbench.models import Device, Environment, Run, RunDevice, RunEvent, Series, TestCase
-from testbench.services import devices, environments, test_cases
+from testbench.models import (
+    Device,
+    DiscoveredDevice,
+    Environment,
+    Preset,
+    Rollout,
+    Run,
+    RunDevice,
+    RunEvent,
+    Series,
+    TestCase,
+)
+from testbench.services import devices, environments, grafana, presets, test_cases
 from testbench.services.devices import NewDevice
 from testbench.services.environments import EnvironmentBody
+from testbench.services.presets import PresetBody
 from testbench.services.runs.finishing import DeviceResult, Ending, finish
 from testbench.services.runs.stepping import reason_of
 from testbench.services.test_cases import TestCaseBody, TestCaseView
@@ -95,6 +108,43 @@ _CASES: tuple[dict[str, Any], ...] = (
         ],
     },
 )
+_PRESETS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "Efficient 485 MHz (demo)",
+        "description": "Fewer hashes, far fewer watts.",
+        "configuration": {"frequency": 485, "coreVoltage": 1100},
+    },
+    {
+        "name": "600 MHz (demo)",
+        "description": "What a BM1370 is made for; older chips lose hashes at it.",
+        "configuration": {"frequency": 600, "coreVoltage": 1200},
+    },
+    {
+        "name": "Cool, 55 °C (demo)",
+        "description": "The fan works harder to keep the chip at 55 °C.",
+        "configuration": {"autofanspeed": True, "temptarget": 55},
+    },
+)
+_HOLDS: tuple[dict[str, Any], ...] = (
+    {
+        "kind": "ratio",
+        "name": "Holds its hashrate",
+        "metric": "hashrate",
+        "other_metric": "expected_hashrate",
+        "low": 0.95,
+    },
+    {
+        "kind": "range",
+        "name": "Stays cool",
+        "metric": "temp",
+        "unit": "°C",
+        "high": 65,
+    },
+)
+_STAGED: tuple[tuple[str, str, float], ...] = (
+    ("600 MHz holds its hashrate (demo)", "Five minutes", 300),
+    ("600 MHz, 30 s (demo)", "Half a minute, for the impatient", 30),
+)
 _ENVIRONMENTS: tuple[dict[str, Any], ...] = (
     {
         "name": "Lab bench, 22 °C (demo)",
@@ -120,6 +170,7 @@ def seed(tx: Tx) -> bool:
         test_cases.create(tx, BENCH, TestCaseBody.model_validate(body), demo=True)
         for body in _CASES
     ]
+    _stage(tx)
     rooms = [
         environments.create(tx, BENCH, EnvironmentBody.model_validate(body), demo=True)
         for body in _ENVIRONMENTS
@@ -134,6 +185,28 @@ def seed(tx: Tx) -> bool:
     _past_run(tx, cases[1], rooms[0].id, [fleet[4]], tx.now - 0.8 * hour)
     _past_run(tx, cases[1], rooms[0].id, [fleet[0], fleet[1]], tx.now - 0.4 * hour)
     return True
+
+
+def _stage(tx: Tx) -> None:
+    """Presets, and tests that set a miner to 600 MHz first and put it back after."""
+    made = [presets.create(tx, BENCH, PresetBody(**body), demo=True) for body in _PRESETS]
+    setup = [
+        {"kind": "apply_preset", "preset_id": str(made[1].id)},
+        {"kind": "restart"},
+        {"kind": "wait_online"},
+    ]
+    for name, length, duration_s in _STAGED:
+        body = {
+            "name": name,
+            "description": f"{length} at 600 MHz: at least 95 % of the hashrate by the book, "
+            "below 65 °C. The miner gets its own settings back.",
+            "duration_s": duration_s,
+            "warmup_s": 10,
+            "setup": setup,
+            "teardown": "restore",
+            "criteria": list(_HOLDS),
+        }
+        test_cases.create(tx, BENCH, TestCaseBody.model_validate(body), demo=True)
 
 
 def _overheating_before(moment: datetime) -> datetime:
@@ -243,17 +316,22 @@ def renew_tokens(tx: Tx) -> dict[str, str]:
     return tokens
 
 
+def _fleet() -> Any:
+    """The demo's devices, and its miners that were imprinted."""
+    return or_(col(Device.demo), col(Device.mac).in_(MINER_MACS))
+
+
 def size(tx: Tx, actor: Actor) -> int:
     """How many demo devices there are."""
     require(actor, "viewer")
-    demo = select(col(Device.id)).where(col(Device.demo), col(Device.removed_at).is_(None))
-    return len(list(tx.session.scalars(demo)))
+    demo = select(func.count()).where(_fleet(), col(Device.removed_at).is_(None))
+    return tx.session.scalar(demo) or 0
 
 
 def remove(tx: Tx, actor: Actor) -> int:
     """Take everything of the demo away; how many devices. Conflict while one is in a run."""
     require(actor, "engineer")
-    fleet = select(col(Device.id)).where(col(Device.demo))
+    fleet = select(col(Device.id)).where(_fleet())
     busy = (
         select(col(Run.id))
         .join(RunDevice, col(RunDevice.run_id) == col(Run.id))
@@ -266,7 +344,21 @@ def remove(tx: Tx, actor: Actor) -> int:
     tx.session.execute(delete(Run).where(col(Run.id).in_(runs)))
     for device_id in ids:
         stores.store().delete(tx, device_id)
+        grafana.forget(tx, device_id)
         tx.emit("devices", device_id)
-    for table in (Device, TestCase, Environment):
-        tx.session.execute(delete(table).where(col(table.demo)))
+        tx.emit("removed", device_id)
+        tx.after_commit(partial(live.forget, device_id))
+        tx.after_commit(partial(device_logs.forget, device_id))
+    _remove_rows(tx, ids)
     return len(ids)
+
+
+def _remove_rows(tx: Tx, ids: list[uuid.UUID]) -> None:
+    demo_presets = select(col(Preset.id)).where(col(Preset.demo))
+    tx.session.execute(delete(Rollout).where(col(Rollout.preset_id).in_(demo_presets)))
+    found = col(DiscoveredDevice.mac).in_(MINER_MACS)
+    tx.session.execute(delete(DiscoveredDevice).where(found))
+    tx.session.execute(delete(Device).where(col(Device.id).in_(ids)))
+    tables: tuple[Any, ...] = (TestCase, Environment, Preset)
+    for table in tables:
+        tx.session.execute(delete(table).where(col(table.demo)))

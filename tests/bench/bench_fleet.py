@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.bench.figures import percentile, tell
-from tests.large_fleets import fill
+from tests.large_fleets import clear, fill
 from tests.services import Bench
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
@@ -57,6 +57,7 @@ ACTS = {
 def page(app_server: Bench) -> Iterator[Page]:
     """The administrator's, at a fleet of ten thousand."""
     assert app_server.servers is not None
+    clear(app_server.servers.url("postgres"))
     fill(app_server.servers.url("postgres"), SIZE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

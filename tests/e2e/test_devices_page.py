@@ -3,14 +3,16 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import APIRequestContext, Page, expect
 
+from tests.large_fleets import clear, fill
 from tests.services import Bench
 
+LARGE = 10_000
 Open = Callable[..., Page]
 
 
@@ -45,6 +47,16 @@ def unique() -> str:
 @pytest.fixture
 def api(page: Page, app_server: Bench) -> Api:
     return Api(page.context.request, app_server.url)
+
+
+@pytest.fixture(scope="module")
+def large(app_server: Bench) -> Iterator[str]:
+    """Ten thousand devices whose names begin so."""
+    assert app_server.servers is not None
+    url, prefix = app_server.servers.url("postgres"), f"{unique()}-"
+    fill(url, LARGE, prefix)
+    yield prefix
+    clear(url, prefix)
 
 
 def row(page: Page, name: str) -> Any:
@@ -159,19 +171,99 @@ def test_table_sorts_on_the_server(page: Page, api: Api) -> None:
     expect(header).to_have_attribute("aria-sort", "descending")
 
 
-def test_fleet_larger_than_a_page_is_paged(page: Page, api: Api) -> None:
+def scrolled(page: Page) -> int:
+    return int(page.locator(".tb-windowed").evaluate("(box) => Math.round(box.scrollTop / 40)"))
+
+
+def test_a_large_fleet_scrolls_through_all_its_rows(page: Page, api: Api, large: str) -> None:
+    page.goto(f"/devices?q={large}")
+    table = page.get_by_role("table", name="Devices")
+    expect(page.get_by_text(f"{LARGE:,} devices")).to_be_visible()
+    expect(table).to_have_attribute("aria-rowcount", str(LARGE + 1))
+    box = page.get_by_role("region", name="Devices")
+
+    box.evaluate("(box) => { box.scrollTop = 9000 * 40; }")
+    line = row(page, f"{large}09005")
+    expect(line).to_be_visible()
+    expect(line).to_have_attribute("aria-rowindex", "9006")
+    expect(page).to_have_url(re.compile("offset=9000"))
+
+    box.focus()
+    page.keyboard.press("End")
+    expect(row(page, f"{large}{LARGE}")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(row(page, f"{large}00001")).to_be_visible()
+    page.keyboard.press("PageDown")
+    expect(row(page, f"{large}00020")).to_be_visible()
+
+    page.goto(f"/devices?q={large}&offset=9000")
+    expect(row(page, f"{large}09003")).to_be_visible()
+    assert scrolled(page) == 9000
+
+
+def test_back_returns_to_the_row_and_to_the_view_before(page: Page, api: Api, large: str) -> None:
+    page.goto(f"/devices?q={large}&offset=5000")
+    expect(row(page, f"{large}05003")).to_be_visible()
+    page.get_by_role("link", name=f"{large}05003").click()
+    expect(page.get_by_role("heading", level=1, name=f"{large}05003")).to_be_visible()
+    page.go_back()
+    expect(row(page, f"{large}05003")).to_be_visible()
+
+    page.get_by_role("columnheader", name="Device").get_by_role("link").click()
+    expect(row(page, f"{large}{LARGE}")).to_be_visible()
+    expect(page).to_have_url(re.compile("sort=-name"))
+    page.go_back()
+
+    expect(row(page, f"{large}05003")).to_be_visible()
+
+
+def test_everything_that_matches_is_selected_tagged_and_removed(
+    page: Page, api: Api, large: str
+) -> None:
     tag = unique()
-    for i in range(53):
-        api.device(f"{tag}-{i:02}", tags=[tag])
-    page.goto(f"/devices?tag={tag}")
-    expect(page.get_by_text("1–50 of 53")).to_be_visible()
+    page.goto(f"/devices?q={large}00")
+    expect(page.get_by_text("999 devices")).to_be_visible()
+    page.get_by_role("checkbox", name="Select all that match").click()
+    expect(page.get_by_text("999 selected")).to_be_visible()
+    expect(page).to_have_url(re.compile("selected=many"))
 
-    page.get_by_role("link", name="Next page").click()
+    page.get_by_role("button", name="Tags").click()
+    page.get_by_role("textbox", name="Add tags").fill(tag)
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_text("999 devices are tagged.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(row(page, f"{large}00001")).to_contain_text(tag)
+    page.goto(f"/devices?tag={tag}&q={large}0000")
+    expect(page.get_by_text("9 devices", exact=True)).to_be_visible()
 
-    expect(page.get_by_text("51–53 of 53")).to_be_visible()
-    expect(page.locator("tbody tr")).to_have_count(3)
-    page.get_by_role("link", name="First page").click()
-    expect(page.get_by_text("1–50 of 53")).to_be_visible()
+    page.get_by_role("checkbox", name="Select all that match").click()
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Remove").click()
+    asked = page.get_by_role("alertdialog")
+    expect(asked).to_contain_text("Remove 9 devices?")
+    asked.get_by_role("button", name="Remove them").click()
+
+    expect(asked).to_have_count(0)
+    expect(page.get_by_text("9 devices are removed.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("No device matches")).to_be_visible()
+
+
+def test_columns_are_chosen_and_remembered(page: Page, api: Api) -> None:
+    device = api.device(ip="10.9.8.7")
+    page.goto(f"/devices?q={device['name']}")
+    expect(row(page, device["name"])).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Address")).to_have_count(0)
+
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("checkbox", name="Address").click()
+    page.keyboard.press("Escape")
+
+    expect(row(page, device["name"])).to_contain_text("10.9.8.7")
+    page.reload()
+    expect(row(page, device["name"])).to_contain_text("10.9.8.7")
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_role("checkbox", name="Address").click()
+    expect(page.get_by_role("columnheader", name="Address")).to_have_count(0)
 
 
 def test_selection_is_held_and_tagged_together_and_survives_a_reload(page: Page, api: Api) -> None:
@@ -188,9 +280,10 @@ def test_selection_is_held_and_tagged_together_and_survives_a_reload(page: Page,
 
     for name in names:
         expect(row(page, name)).to_contain_text("Maintenance")
-    page.get_by_role("button", name="Add tags").click()
-    page.get_by_role("textbox", name="Tags").fill("night shift")
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name="Tags").click()
+    page.get_by_role("textbox", name="Add tags").fill("night shift")
+    page.get_by_role("button", name="Change").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     for name in names:
         expect(row(page, name)).to_contain_text("night shift")
 

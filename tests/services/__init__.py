@@ -153,13 +153,19 @@ def bare_env() -> dict[str, str]:
 
 @contextmanager
 def bench(
-    folder: Path, env: dict[str, str], servers: Servers | None = None, workers: int = 1
+    folder: Path,
+    env: dict[str, str],
+    servers: Servers | None = None,
+    workers: int = 1,
+    *,
+    demo: bool = False,
 ) -> Iterator[Bench]:
     """Runs a bench below `folder` with `env` on top of a bare environment; ready when yielded."""
     folder.mkdir(parents=True, exist_ok=True)
     port, password = free_port(), "correct horse battery"
     full = bare_env() | {"ADMIN_PASSWORD": password} | env
     options = ("--data", str(folder), "--port", str(port), "--workers", str(workers))
+    options += ("--demo",) if demo else ()
     with (folder / "up.out").open("wb") as out:
         launcher = subprocess.Popen(
             (*TESTBENCH, "up", *options), cwd=ROOT, env=full, stdout=out, stderr=subprocess.STDOUT

@@ -6,9 +6,11 @@ from sqlmodel import col, func, select
 from testbench.adapters import db
 from testbench.domain.errors import Conflict, Forbidden
 from testbench.domain.identity import BENCH, Actor
-from testbench.domain.simulation import FLEET
-from testbench.models import Device, Environment, Run, Series, TestCase
+from testbench.domain.simulation import FLEET, MINER_MACS, MINER_SEED, MINERS
+from testbench.launcher.emulator import emulate
+from testbench.models import Device, Environment, Preset, Run, Series, TestCase
 from testbench.services import demo, devices, runs, telemetry
+from testbench.services.devices import NewDevice
 from testbench.services.runs import NewRun
 from tests.services import Env
 
@@ -46,6 +48,29 @@ def test_removing_the_demo_leaves_nothing_of_it(seeded: None) -> None:
     with db.transaction() as tx:
         for table in (Device, Run, TestCase, Environment, Series):
             assert tx.session.scalar(select(func.count()).select_from(table)) == 0
+
+
+def test_removing_the_demo_takes_its_imprinted_miners_along_and_no_other_device(
+    seeded: None,
+) -> None:
+    with db.transaction() as tx:
+        new = {"kind": "axeos", "ip": "127.0.0.1:9800"}
+        mine = NewDevice(name="mine", mac="c0:fa:38:00:00:01", **new)
+        devices.create(tx, BENCH, mine)
+        devices.create(tx, BENCH, NewDevice(name="miner", mac=MINER_MACS[3], **new))
+        assert demo.size(tx, VIEWER) == len(FLEET) + 1
+
+    with db.transaction() as tx:
+        assert demo.remove(tx, BENCH) == len(FLEET) + 1
+
+    with db.transaction() as tx:
+        assert [device.name for device in tx.session.scalars(select(Device))] == ["mine"]
+        assert tx.session.scalar(select(func.count()).select_from(Preset)) == 0
+
+
+def test_the_emulated_miners_have_the_macs_the_demo_knows() -> None:
+    with emulate(len(MINERS), MINERS, seed=MINER_SEED) as fleet:
+        assert tuple(device.mac for device in fleet.devices) == MINER_MACS
 
 
 def test_a_viewer_may_not_remove_the_demo(seeded: None) -> None:

@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from testbench.launcher.emulator.device import Answer, Device
 from testbench.launcher.emulator.faults import Faults
 from testbench.launcher.emulator.firmware import ALL, firmware
-from testbench.launcher.emulator.mdns import Announcer
 from testbench.launcher.emulator.server import DeviceServer
+
+if TYPE_CHECKING:
+    from testbench.launcher.emulator.mdns import Announcer
 
 WAIT_S = 30.0
 
@@ -89,6 +91,8 @@ class Fleet:
         if plan.control_port is not None:
             await self._open_control(plan.control_port)
         if plan.mdns:
+            from testbench.launcher.emulator.mdns import Announcer  # with zeroconf, which is large
+
             self._announcer = Announcer(self.servers)
             await self._announcer.start()
         return self
