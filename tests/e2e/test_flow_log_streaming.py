@@ -1,9 +1,12 @@
 """The flows "Log Streaming" and "WebSocket Connection Failure", in a browser and over SSE."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +188,26 @@ def test_failing_connections_are_tried_again_five_times_and_polling_goes_on(
     wait_until(lambda: miners.devices[0].restarts == 1, 20)
     expect(standing(page)).to_have_text("Connected")
     expect(lines(page).nth(before + 5)).to_be_attached(timeout=30_000)
+
+
+def test_a_web_process_that_stops_holds_nobody_and_the_log_goes_on(
+    page: Page, app_server: Bench, device: dict[str, Any], token: str
+) -> None:
+    open_logs(page, device)
+    page.get_by_label("Trace logs").click()
+    expect(lines(page).nth(5)).to_be_visible()
+    pid = app_server.pid("web")
+
+    with followed(f"{app_server.url}/api/devices/events", token) as fleet:
+        fleet.until(lambda: fleet.events)
+        os.kill(pid, signal.SIGTERM)
+        assert fleet.ended.wait(3)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 10)
+
+    # Its successor is asked for what came after the last line that was seen.
+    before = lines(page).count()
+    expect(lines(page).nth(before + 5)).to_be_attached(timeout=60_000)
+    assert "refused to gracefully stop" not in (app_server.folder / "logs/web.log").read_text()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
