@@ -6,6 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":
+    # structlog and httpx take rich along where it is installed: 5 to 10 MB a process, for colours
+    # that logs as JSON do not have. To import, None means that there is none.
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
 from testbench.adapters import logs
 from testbench.domain.errors import BenchError
 from testbench.domain.identity import ROLES

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pydantic import BaseModel
 from sqlalchemy import update
@@ -78,16 +79,17 @@ def _told(tx: Tx, ids: Sequence[str], found: Sequence[uuid.UUID]) -> Result:
 
 def remove(actor: Actor, ids: Sequence[str]) -> Result:
     """Out of the bench, one after the other; one that is in a run stays."""
-    return _each(ids, lambda id: devices.remove_fully(actor, id))
+    return _each(ids, partial(devices.remove_fully, actor))
 
 
 def restart(actor: Actor, ids: Sequence[str]) -> Result:
     """Have them restart, some at a time: one that does not answer takes seconds to say so."""
     with ThreadPoolExecutor(AT_A_TIME, "restart") as pool:
-        parts = pool.map(
-            lambda id: _each([id], lambda one: configurations.restart(actor, one)), ids
-        )
-        return sum(parts, Result())
+        return sum(pool.map(partial(_restarted, actor), ids), Result())
+
+
+def _restarted(actor: Actor, id: str) -> Result:
+    return _each([id], partial(configurations.restart, actor))
 
 
 def _each(ids: Sequence[str], act: Callable[[str], object]) -> Result:

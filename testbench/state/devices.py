@@ -227,10 +227,10 @@ class DevicesState(Selecting, ViewState, rx.State):
         """This view of the fleet as an address; the browser itself puts the first row into it."""
         sort = f"-{self._sort}" if self._descending else self._sort
         parts = {
-            "state": self.state,
             "tag": self.tag,
             "kind": self.kind,
             "q": self.q,
+            "state": self.state,
             "sort": "" if sort == "name" else sort,
             "selected": self._selection_in_address(),
         }

@@ -67,7 +67,8 @@ def watch(
     Only inside a guarded handler; `state` has a handler `refresh`. A tab is told at most once in
     `every_s` seconds.
     """
-    _watches[state.router.session.client_token] = [_watch(topics, type(state).refresh, every_s)]
+    # Not `type(state)`: in a background task that is Reflex's proxy.
+    _watches[state.router.session.client_token] = [_watch(topics, state.__class__.refresh, every_s)]
 
 
 def watch_too(

@@ -192,6 +192,26 @@ def test_latest_is_the_newest_of_each_metric_and_device(store: Store, device: uu
     assert latest[other] == {"a": Point(T0, True)}
 
 
+def test_shapes_are_the_means_of_equal_stretches(store: Store, device: uuid.UUID) -> None:
+    other = make_device()
+    write(
+        store,
+        *((device, "temp", T0 + i * 500, float(i)) for i in range(4)),
+        (device, "temp", T0 + 3000, 9.0),
+        (device, "mode", T0, "eco"),
+        (other, "temp", T0 + 3999, 5.0),
+        (other, "temp", T0 + 4000, 7.0),
+    )
+    wanted = [(device, "temp"), (other, "temp"), (device, "mode"), (device, "unknown")]
+
+    with db.transaction() as tx:
+        shapes = store.shapes(tx, wanted, T0, T0 + 4000, 4)
+
+    assert shapes[device, "temp"] == [0.5, 2.5, None, 9.0]
+    assert shapes[other, "temp"] == [None, None, None, 5.0]
+    assert not any(shapes.get(key) for key in wanted[2:])
+
+
 def test_deleting_a_device_forgets_its_readings_alone_and_it_may_come_back(
     store: Store, device: uuid.UUID
 ) -> None:

@@ -77,12 +77,12 @@ def imprint(page: Page) -> None:
 
 
 def watch(page: Page) -> None:
-    expect(page.get_by_text(f"{len(MINERS)} devices")).to_be_visible()
+    expect(page.get_by_text(f"{len(MINERS)} devices", exact=True)).to_be_visible()
     line = page.get_by_role("row").filter(has_text=MINER)
     expect(line).to_contain_text("Available", timeout=TOGETHER_MS)
     expect(line).to_contain_text("°C")
     page.get_by_role("searchbox").fill("bitaxe")
-    expect(page.get_by_text(f"{len(MINERS) - 1} devices")).to_be_visible()
+    expect(page.get_by_text(f"{len(MINERS) - 1} devices", exact=True)).to_be_visible()
     page.get_by_role("searchbox").fill("")
     expect(line.locator("svg path[d^=M]").first).to_be_attached(timeout=180_000)
     picture(page, "fleet-devices")
