@@ -40,6 +40,4 @@ async def _poll(driver: Axeos, phase_s: float, interval_s: float, end: float) ->
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        main(Path(sys.argv[1]).read_text().split(), float(sys.argv[2]), float(sys.argv[3]))
-    )
+    asyncio.run(main(Path(sys.argv[1]).read_text().split(), float(sys.argv[2]), float(sys.argv[3])))
