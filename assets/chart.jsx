@@ -5,7 +5,7 @@ import {
   CartesianGrid, ComposedChart, Line, ReferenceArea, ReferenceDot, ReferenceLine,
   ResponsiveContainer, Tooltip, XAxis, YAxis,
 } from "recharts";
-import { absolute, duration, number } from "$/public/values.jsx";
+import { absolute, duration, number, scaleOf } from "$/public/values.jsx";
 
 const COLORS = ["indigo", "teal", "orange", "crimson", "cyan", "grass", "violet", "brown", "plum", "blue", "bronze"];
 const GAP_STEPS = 3;
@@ -72,22 +72,24 @@ function nearest(points, ts) {
 }
 
 // A round domain around the values, and its ticks.
-function scale(bottom, top) {
+function scale(bottom, top, by = 1) {
+  [bottom, top] = [bottom / by, top / by];
   const room = top - bottom || Math.abs(top) * 0.1 || 1;
   const rough = (room * 1.12) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((n) => n * power >= rough) * power;
   const first = Math.floor((bottom - room * 0.06) / step);
   const last = Math.ceil((top + room * 0.06) / step);
-  const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step * by).toPrecision(12)));
   return [[ticks[0], ticks[ticks.length - 1]], ticks];
 }
 
 // All ticks of an axis with the same number of decimals.
-function plain(ticks) {
-  const digits = Math.max(...ticks.map((at) => (String(at).split(".")[1] ?? "").length));
-  if (digits > 6 || Math.abs(ticks[0]) >= 1e7) return number;
-  return (at) => at.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+function plain(ticks, by) {
+  const shown = (at) => Number((at / by).toPrecision(12));
+  const digits = Math.max(...ticks.map((at) => (String(shown(at)).split(".")[1] ?? "").length));
+  if (digits > 6 || Math.abs(shown(ticks[ticks.length - 1])) >= 1e7) return (at) => number(at / by);
+  return (at) => shown(at).toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
@@ -143,7 +145,8 @@ export function TimeChart({
   const empty = !all.some((points) => points.some(([ts, v]) => v !== null && ts >= from && ts <= to));
   const bottom = values.length ? Math.min(...values) : 0;
   const top = values.length ? Math.max(...values) : 1;
-  const [domain, ticks] = scale(bottom, top);
+  const [by, axisName] = scaleOf(axisUnit, Math.max(Math.abs(bottom), Math.abs(top)));
+  const [domain, ticks] = scale(bottom, top, by);
   const hasLow = typeof low === "number";
   const hasHigh = typeof high === "number";
   const stop = () => {
@@ -161,7 +164,7 @@ export function TimeChart({
         </figcaption>
       ) : null}
       {zoom ? <button type="button" className="tb-unzoom" onClick={() => setZoom(null)}>Show all</button> : null}
-      {empty ? <p className="tb-no-readings">No readings in this time</p> : null}
+      {empty ? <p className="tb-no-readings"><span>No readings in this time</span></p> : null}
       <ResponsiveContainer width="100%" height={height} initialDimension={{ width: 600, height }}>
         <ComposedChart
           data={rows} margin={{ top: 22, right: 12, bottom: 0, left: 0 }} accessibilityLayer={false}
@@ -183,9 +186,9 @@ export function TimeChart({
             tickFormatter={(ts) => tick(ts, to - from, relative)} stroke="var(--gray-a8)" tick={{ fill: "var(--gray-11)", fontSize: 11 }}
           />
           <YAxis
-            width={56} domain={domain} allowDataOverflow tickFormatter={plain(ticks)} stroke="var(--gray-a8)"
+            width={56} domain={domain} allowDataOverflow tickFormatter={plain(ticks, by)} stroke="var(--gray-a8)"
             tick={{ fill: "var(--gray-11)", fontSize: 11 }} ticks={ticks}
-            label={axisUnit ? { value: axisUnit, position: "top", offset: 8, className: "tb-limit" } : undefined}
+            label={axisName ? { value: axisName, position: "top", offset: 8, className: "tb-limit" } : undefined}
           />
           <Tooltip isAnimationActive={false} cursor={{ stroke: "var(--gray-a8)" }} content={<Reading shown={series} all={all} colors={colors} relative={relative} />} />
           {series.map((one, k) => (

@@ -29,12 +29,26 @@ export function duration(seconds) {
   return parts.filter(([n], i) => i === 0 || n).map(([n, unit]) => `${n} ${unit}`).join(" ");
 }
 
+// 4.29 G, as devices and electricians write it.
+function large(value) {
+  const [by, prefix] = Math.abs(value) >= 1e12 ? [1e12, "T"] : [1e9, "G"];
+  return `${(value / by).toLocaleString(undefined, { maximumFractionDigits: 2 })}\u00a0${prefix}`;
+}
+
+// How a unit is told where its numbers are long: divided by, and under which name.
+export function scaleOf(unit, size) {
+  if (unit === "B") return size >= 1e9 ? [1e9, "GB"] : size >= 1e6 ? [1e6, "MB"] : size >= 1e4 ? [1e3, "kB"] : [1, "B"];
+  if (unit === "s") return size >= 172800 ? [86400, "d"] : size >= 7200 ? [3600, "h"] : size >= 600 ? [60, "min"] : [1, "s"];
+  return [1, unit];
+}
+
 export function number(value) {
   if (typeof value === "boolean") return value ? "on" : "off";
   if (typeof value !== "number") return value === null || value === undefined ? DASH : String(value);
   if (!Number.isFinite(value)) return DASH;
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return value.toExponential(3);
+  if (size >= 1e9 && size < 1e15) return large(value);
+  if (size !== 0 && (size < 1e-4 || size >= 1e15)) return value.toExponential(3);
   const decimals = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
   // A fraction keeps its digits, so that a live value does not change its width.
   const fewest = Number.isInteger(value) ? 0 : Math.min(decimals, 2);
@@ -93,7 +107,12 @@ export function Thousands({ value }) {
   return <>{Number(value).toLocaleString()}</>;
 }
 
-export function Amount({ value, unit, className = "" }) {
+export function Amount({ value, unit, brief = false, className = "" }) {
+  if (brief && typeof value === "number") {
+    if (unit === "s" && value >= 60) return <span className={`tb-num ${className}`}>{duration(value)}</span>;
+    const [by, name] = scaleOf(unit, Math.abs(value));
+    [value, unit] = [value / by, name];
+  }
   const text = number(value);
   return (
     <span className={`tb-num ${className}`}>

@@ -50,6 +50,7 @@ class Amount(rx.Component):
     tag = "Amount"
     value: rx.Var[Any]
     unit: rx.Var[Any]
+    brief: rx.Var[bool]
 
 
 def ago(at: Any, empty: str = "never") -> rx.Component:
@@ -72,9 +73,9 @@ def span(seconds: Any) -> rx.Component:
     return Span.create(seconds=seconds)
 
 
-def amount(value: Any, unit: Any = "") -> rx.Component:
-    """A number (or text, or bool) with its unit."""
-    return Amount.create(value=value, unit=unit)
+def amount(value: Any, unit: Any = "", brief: bool = False) -> rx.Component:
+    """A number (or text, or bool) with its unit; `brief`: seconds as a duration, bytes as MB."""
+    return Amount.create(value=value, unit=unit, brief=brief)
 
 
 class Thousands(rx.Component):

@@ -9,6 +9,12 @@ from testbench.domain.errors import Invalid
 Kind = Literal["mqtt", "http", "axeos", "simulated"]
 State = Literal["available", "in_test", "offline", "maintenance"]
 KINDS: tuple[Kind, ...] = ("mqtt", "http", "axeos", "simulated")
+KIND_WORDS: dict[str, str] = {
+    "mqtt": "MQTT",
+    "http": "HTTP",
+    "axeos": "AxeOS",
+    "simulated": "Simulated",
+}
 STATES: tuple[State, ...] = ("available", "in_test", "offline", "maintenance")
 POLLED: frozenset[str] = frozenset({"axeos"})
 

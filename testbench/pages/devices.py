@@ -30,6 +30,7 @@ from testbench.components import (
     view,
 )
 from testbench.components.forms import native_select
+from testbench.domain.devices import KIND_WORDS, POLLED
 from testbench.domain.sparklines import HEIGHT, WIDTH
 from testbench.pages.selections import bulk_bar, bulk_dialogs
 from testbench.state.devices import DeviceRow, DevicesState
@@ -49,11 +50,8 @@ COLUMNS = (
     ("last_seen", "Last seen"),
 )
 LABELS = dict(COLUMNS)
-KINDS = (
-    ("mqtt", "MQTT"),
-    ("http", "HTTP"),
-    ("axeos", "AxeOS (polled)"),
-    ("simulated", "Simulated"),
+KINDS = tuple(
+    (kind, f"{word} (polled)" if kind in POLLED else word) for kind, word in KIND_WORDS.items()
 )
 STATE_CHIPS = (
     ("", "All"),

@@ -1,10 +1,10 @@
 """One device: how it is, its readings live, its runs, its access; changing and removing it."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import reflex as rx
@@ -12,14 +12,25 @@ from pydantic import ValidationError
 
 from testbench.adapters import mqtt
 from testbench.domain.axeos import number_of
-from testbench.domain.devices import POLLED
+from testbench.domain.devices import KIND_WORDS, POLLED
 from testbench.domain.errors import BenchError
 from testbench.services import devices, telemetry
 from testbench.services.devices import DevicePatch, DeviceView
 from testbench.services.runs import summaries
 from testbench.state import live
 from testbench.state.auth import actor, call, guarded
-from testbench.state.devices import key_metrics, short, split_tags
+from testbench.state.device_readings import (
+    FIGURES,
+    Chart,
+    Figure,
+    Toggle,
+    chart_of,
+    figures_of,
+    ms_of,
+    now_of,
+    toggles_of,
+)
+from testbench.state.devices import key_metrics, split_tags
 from testbench.state.runs import RunRow, row_of
 from testbench.state.views import ViewState, faults, first_error
 
@@ -38,36 +49,6 @@ CHARTS = 4
 TABS = ("telemetry", "configuration", "runs", "logs", "access", "details")
 RUNS = 50
 REFUSED = 50
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One metric's line; times as steps, which spares most of their digits."""
-
-    metric: str
-    unit: str
-    lines: list[dict[str, Any]]
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric's newest value."""
-
-    metric: str
-    value: Any
-    unit: str
-    at: int
-
-
-@dataclass(frozen=True)
-class Toggle:
-    """A metric that can be drawn; the link draws it, or leaves it out."""
-
-    metric: str
-    drawn: bool
-    href: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +83,8 @@ class DeviceState(ViewState, rx.State):
     facts: list[list[str]] = []
     info: list[list[str]] = []
     figures: list[Figure] = []
+    now: list[list[Any]] = []  # value and, where it is old, its time: one pair for each toggle
+    listed: bool = False
 
     tab: str = "telemetry"
     span: str = "15m"
@@ -189,24 +172,25 @@ class DeviceState(ViewState, rx.State):
             is_polled=device.kind in POLLED,
             poll_interval_s="" if interval is None else f"{interval:g}",
         )
-        info = [[name, str(value)] for name, value in sorted(device.info.items())]
+        info = [[name, _raw(value)] for name, value in sorted(device.info.items())]
         self._show(facts=_facts(device), info=info)
-        self.figures = [
-            Figure(metric, short(one["value"]), one.get("unit") or "", _ms(one["at"]))
-            for metric, one in device.latest.items()
-        ]
+        self._read_figures(device)
         self._choose_metrics(device)
 
+    def _read_figures(self, device: DeviceView) -> None:
+        self.figures = figures_of(device)
+        self._show(listed=len(device.latest) > FIGURES)
+        if self.listed:
+            self.now = now_of(device)
+
     def _choose_metrics(self, device: DeviceView) -> None:
-        drawable = [m for m, one in device.latest.items() if not isinstance(one["value"], str)]
         if not self._metrics:
             self._metrics = key_metrics(device.latest, CHARTS)
-        drawn = set(self._metrics)
-        toggles = [
-            Toggle(metric, metric in drawn, self._link(metrics=_toggled(self._metrics, metric)))
-            for metric in drawable
-        ]
-        self._show(toggles=toggles)
+
+        def link(metric: str) -> str:
+            return self._link(metrics=_toggled(self._metrics, metric))
+
+        self._show(toggles=toggles_of(device, self._metrics, link))
 
     async def _read_tab(self) -> None:
         if self.tab == "telemetry":
@@ -226,7 +210,7 @@ class DeviceState(ViewState, rx.State):
             return
         points = LIVE_POINTS if self.span in LIVE_SPANS else POINTS
         found = await call(telemetry.series, self.id, self._metrics, start, None, points)
-        self.charts = [_chart(one, _ms(start), _ms(end)) for one in found.series]
+        self.charts = [chart_of(one, ms_of(start), ms_of(end)) for one in found.series]
 
     async def _read_refusals(self) -> None:
         found = await call(telemetry.validation_errors, self.id, REFUSED)
@@ -328,33 +312,21 @@ def _interval(form: dict[str, Any]) -> dict[str, Any]:
 def _facts(device: DeviceView) -> list[list[str]]:
     pairs = (
         ("Id", str(device.id)),
-        ("Kind", device.kind),
+        ("Kind", KIND_WORDS[device.kind]),
+        ("Model", device.info.get("deviceModel") or device.info.get("ASICModel")),
+        ("Firmware", device.info.get("version")),
         ("Address", device.ip),
         ("MAC", device.mac),
         ("Host name", device.hostname),
         ("Registered", device.created_at.strftime("%Y-%m-%d %H:%M UTC")),
     )
-    return [[name, value] for name, value in pairs if value]
+    return [[name, str(value)] for name, value in pairs if value]
+
+
+def _raw(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _toggled(metrics: Sequence[str], metric: str) -> str:
     kept = [one for one in metrics if one != metric]
     return ",".join(kept if metric in metrics else [*metrics, metric])
-
-
-def _chart(view: telemetry.SeriesView, start: int, end: int) -> Chart:
-    numbers = [(_ms(at), value) for at, value in view.points if not isinstance(value, str)]
-    t0 = numbers[0][0] if numbers else 0
-    times = [t0, *(at for at, _ in numbers)]
-    line = {
-        "name": view.metric,
-        "unit": view.unit or "",
-        "t0": t0,
-        "steps": [after - before for before, after in pairwise(times)],
-        "values": [short(value) for _, value in numbers],
-    }
-    return Chart(view.metric, view.unit or "", [line], start, end)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)

@@ -12,8 +12,9 @@ from urllib.parse import urlencode
 import reflex as rx
 from pydantic import ValidationError
 
-from testbench.domain.devices import KINDS, STATES, State
+from testbench.domain.devices import KIND_WORDS, KINDS, STATES, State
 from testbench.domain.errors import BenchError
+from testbench.domain.metrics.words import KEY_FIGURES
 from testbench.services import devices, fleet
 from testbench.services.devices import DeviceView, NewDevice
 from testbench.services.fleet import COLUMNS, SORTS, Sort
@@ -30,8 +31,6 @@ MAX_IN_ADDRESS = 50
 MANY = "many"
 """Stands in the address for a selection that does not fit there."""
 DIGITS = 5
-FIRST = ("temp", "temperature", "power", "hashRate", "humidity", "voltage", "current", "pressure")
-"""Metrics that make good key figures, best first."""
 ALL = ""
 
 
@@ -59,7 +58,7 @@ class DeviceRow:
 def key_metrics(latest: Mapping[str, Mapping[str, Any]], count: int = 2) -> list[str]:
     """The metrics that say most about a device, numbers only."""
     numeric = [m for m, found in latest.items() if type(found["value"]) in (int, float)]
-    known = [metric for metric in FIRST if metric in numeric]
+    known = [metric for metric in KEY_FIGURES if metric in numeric]
     return (known + sorted(set(numeric) - set(known)))[:count]
 
 
@@ -82,11 +81,12 @@ def figures_now(device: DeviceView, metrics: Sequence[str]) -> list[Any]:
     ]
     for metric in metrics:
         found = device.latest.get(metric, {})
-        shown += [short(found.get("value")), _old(found.get("at"), device.offline_after_s)]
+        shown += [short(found.get("value")), old(found.get("at"), device.offline_after_s)]
     return shown
 
 
-def _old(moment: datetime | None, after_s: float) -> int:
+def old(moment: datetime | None, after_s: float) -> int:
+    """The time in ms of what is older than the device may be silent, else 0."""
     if moment is None or (datetime.now(UTC) - moment).total_seconds() <= after_s:
         return 0
     return round(moment.timestamp() * 1000)
@@ -138,6 +138,7 @@ class DevicesState(Selecting, ViewState, rx.State):
     @rx.event
     @guarded()
     async def load(self):
+        self.asking = ""  # what was asked before a reload is not asked again
         self._read_address()
         self._watch(anew=True)
         async with self._loading():
@@ -280,7 +281,7 @@ class DevicesState(Selecting, ViewState, rx.State):
         metrics = key_metrics(device.latest)
         info = device.info
         texts = {
-            "kind": device.kind,
+            "kind": KIND_WORDS[device.kind],
             "ip": device.ip,
             "mac": device.mac,
             "hostname": device.hostname,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import reflex as rx
 
+from testbench.domain.devices import KIND_WORDS
 from testbench.domain.errors import BenchError, Conflict, Invalid, NotFound
 from testbench.domain.ids import new_id
 from testbench.domain.test_cases import TestCaseSpec
@@ -104,7 +105,7 @@ class NewRunState(ViewState, rx.State):
             DeviceRow(
                 id=str(one.id),
                 name=one.name,
-                kind=one.kind,
+                kind=KIND_WORDS[one.kind],
                 tags=", ".join(one.tags),
                 state=one.state,
                 why=one.why,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from testbench.domain.axeos import UNITS
 from testbench.domain.metrics import Exposition, Member, exposed, label, prefixes, sanitised
+from testbench.domain.metrics.words import LABELS, in_order, label_of
 
 MACS = ["aa:bb:cc:00:00:01", "aa:bb:cc:00:00:02", "aa:bb:cc:00:00:03"]
 
@@ -224,3 +225,17 @@ def test_host_whose_name_goes_on_like_anothers_metric_is_told_apart() -> None:
 
 def test_label_is_text_whatever_it_holds() -> None:
     assert label('a"b\\c\nd') == 'a\\"b\\\\c\\nd'
+
+
+def test_every_metric_of_a_miner_is_called_in_words() -> None:
+    assert set(UNITS) <= set(LABELS)
+    words = [label_of(metric) for metric in UNITS]
+    assert len(set(words)) == len(words)
+    assert not [word for word in words if "_" in word]
+
+
+def test_a_metric_of_ones_own_keeps_its_name_and_comes_last() -> None:
+    assert label_of("bore_depth") == "bore_depth"
+    assert in_order({"bore_depth": 1, "uptime": 2, "aa": 3, "temp": 4}) == [
+        *("temp", "uptime", "aa", "bore_depth"),
+    ]

@@ -45,9 +45,9 @@ def device(page: Page, mac: str) -> dict[str, Any]:
 
 
 def figure(page: Page, metric: str) -> Locator:
-    """A value on the device's page."""
-    named = page.locator(".tb-figure").filter(has=page.get_by_text(metric, exact=True))
-    return named.locator(".tb-figure-value")
+    """A value on the device's page, in the list of all readings."""
+    named = page.locator(".tb-reading").filter(has=page.get_by_text(metric, exact=True))
+    return named.locator(".tb-reading-value")
 
 
 def head(page: Page) -> Locator:

@@ -283,7 +283,12 @@ def test_live_charts_send_at_most_8_kib(session: str) -> None:
 
     size, shown = run(check())
 
-    assert [chart.metric for chart in shown.charts] == ["temp", "power", "humidity", "voltage"]
+    assert [chart.lines[0]["metric"] for chart in shown.charts] == [
+        "temp",
+        "power",
+        "humidity",
+        "voltage",
+    ]
     assert all(len(chart.lines[0]["values"]) <= LIVE_POINTS for chart in shown.charts)
     assert size <= MAX_UPDATE_BYTES
 
@@ -374,6 +379,55 @@ def test_unknown_device_is_an_error_to_retry(session: str) -> None:
 
     assert "There is no device" in shown.error
     assert shown.loaded is False
+
+
+def test_many_metrics_are_six_figures_and_a_list_of_all_in_words(session: str) -> None:
+    one = register("one")
+    names = ("uptime", "free_heap", "zz", "hashrate_1h", "efficiency", "power", "hashrate", "temp")
+    send(one, **dict.fromkeys(names, 7.5), mode="eco")
+
+    async def check() -> DeviceState:
+        root = at(f"/devices/{one.id}", session)
+        await invoke(root, DeviceState.event_handlers["load"])
+        return await root.get_state(DeviceState)
+
+    shown = run(check())
+
+    key = ["Temperature", "Hashrate", "Power", "Efficiency"]
+    assert [figure.label for figure in shown.figures][:4] == key
+    assert (len(shown.figures), shown.listed) == (6, True)
+    assert [one.metric for one in shown.toggles] == [
+        *("hashrate", "temp", "power", "efficiency", "hashrate_1h", "free_heap", "uptime"),
+        *("mode", "zz"),
+    ]
+    assert [value for value, _ in shown.now] == [7.5] * 7 + ["eco", 7.5]
+    assert [one.metric for one in shown.toggles if not one.href] == ["mode"]
+    assert [chart.lines[0]["name"] for chart in shown.charts] == key
+
+
+def test_few_metrics_need_no_list(session: str) -> None:
+    one = register("one")
+    send(one, temp=20.5, power=3.0)
+
+    async def check() -> DeviceState:
+        root = at(f"/devices/{one.id}", session)
+        await invoke(root, DeviceState.event_handlers["load"])
+        return await root.get_state(DeviceState)
+
+    shown = run(check())
+
+    assert (len(shown.figures), shown.listed, shown.now) == (2, False, [])
+
+
+def test_a_dialog_is_closed_by_a_reload(session: str) -> None:
+    async def check() -> tuple[str, str]:
+        root = at("/devices", session)
+        shown = await fleet(root)
+        await invoke(root, DevicesState.event_handlers["ask"], "rollout", True)
+        asked = shown.asking
+        return asked, (await fleet(root)).asking
+
+    assert run(check()) == ("rollout", "")
 
 
 def test_next_device_shows_nothing_of_the_last(session: str) -> None:

@@ -37,6 +37,14 @@ def access() -> rx.Component:
         rx.el.div(
             card(
                 rx.vstack(
+                    rx.cond(
+                        DeviceState.is_polled,
+                        rx.el.p(
+                            "The bench asks this device for its readings: it need not send any. "
+                            "This is for what else you want to send in its name.",
+                            class_name="tb-help",
+                        ),
+                    ),
                     snippet("Over HTTP", http),
                     snippet("Over MQTT", mqtt),
                     spacing="5",

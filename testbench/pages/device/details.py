@@ -49,10 +49,9 @@ def details() -> rx.Component:
         key=DeviceState.id,
         custom_attrs={"data-ask": True},
     )
-    about = rx.el.dl(
-        rx.foreach(DeviceState.facts, _fact),
-        rx.foreach(DeviceState.info, _fact),
-        class_name="tb-facts",
+    about = rx.fragment(
+        rx.el.dl(rx.foreach(DeviceState.facts, _fact), class_name="tb-facts"),
+        rx.cond(DeviceState.info.length() > 0, _as_told()),
     )
     remove = rx.hstack(
         rx.el.p("Its runs and readings stay; its credential stops working.", class_name="tb-help"),
@@ -87,6 +86,15 @@ def _interval() -> rx.Component:
         help="How often the bench asks it for its state; empty: as often as all others.",
         default_value=DeviceState.poll_interval_s,
         error=_fault("poll_interval_s"),
+    )
+
+
+def _as_told() -> rx.Component:
+    """All that the device says, under the names of its firmware, for who looks for it."""
+    return rx.el.details(
+        rx.el.summary(f"All {DeviceState.info.length()} fields it reports"),
+        rx.el.dl(rx.foreach(DeviceState.info, _fact), class_name="tb-facts tb-raw"),
+        class_name="tb-more",
     )
 
 

@@ -1,4 +1,4 @@
-"""The tab of a device's readings: newest values, then a chart for each metric chosen."""
+"""The tab of a device's readings: key figures, a chart for each metric chosen, then all of them."""
 
 from typing import Any
 
@@ -16,28 +16,13 @@ def telemetry() -> rx.Component:
         rx.fragment(
             figures(rx.foreach(DeviceState.figures, _figure)),
             rx.el.div(
-                rx.el.div(
-                    *(
-                        chip(label, DeviceState.span_links[key], DeviceState.span == key)
-                        for key, label in SPANS
-                    ),
-                    class_name="tb-chips",
-                    role="group",
-                    aria_label="Time range",
-                ),
+                _spans(),
                 rx.spacer(),
-                rx.el.div(
-                    rx.foreach(
-                        DeviceState.toggles,
-                        lambda one: chip(one.metric, one.href, one.drawn),
-                    ),
-                    class_name="tb-chips",
-                    role="group",
-                    aria_label="Metrics",
-                ),
+                rx.cond(~DeviceState.listed, _chips()),
                 class_name="tb-filters",
             ),
             rx.el.div(rx.foreach(DeviceState.charts, _chart), class_name="tb-charts", id="charts"),
+            rx.cond(DeviceState.listed, _all_readings()),
         ),
         card(
             empty_state(
@@ -54,13 +39,82 @@ def telemetry() -> rx.Component:
     )
 
 
+def _spans() -> rx.Component:
+    return rx.el.div(
+        *(
+            chip(label, DeviceState.span_links[key], DeviceState.span == key)
+            for key, label in SPANS
+        ),
+        class_name="tb-chips",
+        role="group",
+        aria_label="Time range",
+    )
+
+
+def _chips() -> rx.Component:
+    return rx.el.div(
+        rx.foreach(
+            DeviceState.toggles,
+            lambda one: rx.cond(one.href != "", chip(one.label, one.href, one.drawn)),
+        ),
+        class_name="tb-chips",
+        role="group",
+        aria_label="Metrics",
+    )
+
+
 def _figure(one: Any) -> rx.Component:
-    return figure(one.metric, amount(one.value, one.unit), note=ago(one.at))
+    return figure(
+        rx.el.span(one.label, title=one.metric, class_name="tb-clip"),
+        amount(one.value, one.unit, brief=True),
+        note=ago(one.at),
+    )
 
 
 def _chart(chart: Any) -> rx.Component:
-    unit = rx.cond(chart.unit != "", f" ({chart.unit})", "")
+    line = chart.lines[0]
+    name, unit = line["name"].to(str), line["unit"].to(str)
     return card(
-        time_chart(chart.lines, start=chart.start, end=chart.end, label=chart.metric),
-        title=rx.fragment(chart.metric, unit),
+        time_chart(chart.lines, start=chart.start, end=chart.end, label=name),
+        title=rx.el.span(name, rx.cond(unit != "", f" ({unit})", ""), title=line["metric"].to(str)),
     )
+
+
+def _all_readings() -> rx.Component:
+    """Every metric in a line of its own; a click draws it."""
+    return card(
+        rx.el.ul(rx.foreach(DeviceState.toggles, _reading), class_name="tb-readings"),
+        title=rx.fragment(
+            "All readings ",
+            rx.el.span(
+                "Choose what is drawn. Criteria use the names in grey.", class_name="tb-help"
+            ),
+        ),
+        id="readings",
+    )
+
+
+def _reading(one: Any, index: Any) -> rx.Component:
+    value, old = DeviceState.now[index][0], DeviceState.now[index][1]
+    names = [
+        rx.el.span(one.label),
+        rx.cond(one.label != one.metric, rx.el.span(one.metric, class_name="tb-reading-name")),
+    ]
+    figure = rx.el.span(
+        rx.cond(old != 0, rx.el.span(ago(old), class_name="tb-help tb-old")),
+        amount(value, one.unit, brief=True),
+        class_name="tb-reading-value",
+    )
+    drawn = rx.link(
+        rx.icon("chart-line", size=14, aria_hidden=True),
+        rx.el.span(*names, class_name="tb-reading-names"),
+        figure,
+        href=one.href,
+        underline="none",
+        class_name="tb-reading",
+        custom_attrs={"aria-current": rx.cond(one.drawn, "true", "false")},
+    )
+    said = rx.el.span(
+        rx.el.span(*names, class_name="tb-reading-names"), figure, class_name="tb-reading"
+    )
+    return rx.el.li(rx.cond(one.href != "", drawn, said))
