@@ -48,7 +48,7 @@ def _body() -> rx.Component:
             rx.cond(DiscoverState.searching, _progress(), _standing()),
             rx.cond(DiscoverState.fault != "", _fault()),
             rx.cond(DiscoverState.done != "", _done()),
-            _filters(),
+            rx.cond((DiscoverState.total > 0) | (DiscoverState.q != ""), _filters()),
             rx.cond(DiscoverState.chosen > 0, engineers(_bulk())),
             rx.cond(DiscoverState.rows.length() > 0, _table(), _nothing()),
         ),
@@ -103,7 +103,9 @@ def _standing() -> rx.Component:
         rx.cond(
             DiscoverState.service,
             "A discovery service is asked.",
-            rx.fragment("Searched: ", DiscoverState.networks, ", port ", DiscoverState.ports, "."),
+            rx.fragment(
+                "Networks: ", DiscoverState.networks, "; ports: ", DiscoverState.ports, "."
+            ),
         ),
         rx.cond(
             DiscoverState.searched_at != "",
@@ -159,7 +161,7 @@ def _filters() -> rx.Component:
             ),
         ),
         rx.spacer(),
-        search_box(DiscoverState.q, DiscoverState.filter, "Address, MAC, name or model"),
+        search_box(DiscoverState.q, DiscoverState.filter, "Name, address, model"),
         class_name="tb-filters",
         role="search",
         style=SMALL,

@@ -246,7 +246,7 @@ def _verdicts() -> rx.Component:
         Column("Criterion", _criterion),
         Column("Verdict", lambda row: _verdict(row.verdict, row.marginal), width="150px"),
         Column("Measured", lambda row: amount(row.measured, row.unit), right=True),
-        Column("Limits", lambda row: rx.el.span(row.limits), wide=True),
+        Column("Limits", lambda row: rx.el.span(row.limits, class_name="tb-num"), wide=True),
         Column(
             "Readings", lambda row: rx.el.span(row.samples, class_name="tb-num"), right=True,
             wide=True,

@@ -59,6 +59,7 @@ class SystemState(ViewState, rx.State):
     @guarded()
     async def load(self):
         live.unwatch(self)
+        self.is_removing = False
         async with self._loading():
             await self._read()
 

@@ -112,9 +112,12 @@ def _left_out(keys: list[str]) -> str:
     """What this firmware does not take, and what counts in its stead."""
     if not keys:
         return ""
-    named = ", ".join(keys) if len(keys) < 4 else f"{keys[0]}, {keys[1]} and {len(keys) - 2} more"
+    names = [f"“{words_of(key).label}”" for key in keys]
+    named = ", ".join(names[:2] if len(names) > 3 else names)
+    named += f" and {len(names) - 2} more" if len(names) > 3 else ""
     instead = sorted({SETTINGS[key].instead or "" for key in keys} - {""})
-    counts = f"; {' and '.join(instead)} counts" if instead else ""
+    words = " and ".join(f"“{words_of(key).label}”" for key in instead)
+    counts = f"; {words} counts" if instead else ""
     return f"Ignored by this firmware: {named}{counts}."
 
 

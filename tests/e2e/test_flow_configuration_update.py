@@ -141,7 +141,7 @@ def test_settings_this_firmware_ignores_are_named_with_what_counts(
     )
 
     line = setting(page, "fanspeed")
-    expect(line).to_contain_text("Ignored by this firmware; manualFanSpeed counts.")
+    expect(line).to_contain_text("Ignored by this firmware; “Manual fan speed” counts.")
     expect(line).to_contain_text("Ignored")
     expect(setting(page, "manualFanSpeed")).to_contain_text("Same")
     page.get_by_role("button", name="Edit settings").click()

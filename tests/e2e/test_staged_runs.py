@@ -185,7 +185,7 @@ def test_a_setup_is_written_in_the_form_and_followed_on_the_runs_page(
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the run").click()
     expect(page.locator("#headline")).to_contain_text("Aborted", timeout=30_000)
-    expect(page.get_by_text("frequency put back")).to_be_visible()
+    expect(page.get_by_text("Frequency put back")).to_be_visible()
     assert [part["kind"] for part in saved["setup"]] == ["apply_preset", "wait_online"]
     assert saved["teardown"] == "restore"
     assert fleet.devices[0].settings["frequency"] == 600

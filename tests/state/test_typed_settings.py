@@ -87,9 +87,11 @@ def test_the_form_offers_what_the_firmware_takes_and_names_what_it_ignores() -> 
 
     assert "manualFanSpeed" in cooling
     assert "fanspeed" not in cooling
-    assert groups["Cooling"].note == ("Ignored by this firmware: fanspeed; manualFanSpeed counts.")
+    assert groups["Cooling"].note == (
+        "Ignored by this firmware: “Fan speed”; “Manual fan speed” counts."
+    )
     assert groups["Pools"].note == ""
-    assert "pools counts" in {g.name: g for g in groups_of(info("v2.15.0"))}["Pools"].note
+    assert "“Pools” counts" in {g.name: g for g in groups_of(info("v2.15.0"))}["Pools"].note
 
 
 def test_a_table_shows_reported_beside_desired() -> None:
@@ -104,7 +106,7 @@ def test_a_table_shows_reported_beside_desired() -> None:
 
     assert (lines["frequency"].reported, lines["frequency"].desired) == ("575 MHz", "600 MHz")
     assert lines["frequency"].standing == "differs"
-    assert lines["fanspeed"].note == "Ignored by this firmware; manualFanSpeed counts."
+    assert lines["fanspeed"].note == "Ignored by this firmware; “Manual fan speed” counts."
     assert lines["fanspeed"].reported == "42.42 %"
     assert (lines["stratumPassword"].desired, lines["stratumPassword"].reported) == ("set", "–")
     assert (lines["stratumUser"].desired, lines["stratumUser"].standing) == ("", "")

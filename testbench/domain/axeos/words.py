@@ -107,8 +107,10 @@ def _pool_text(pool: object) -> str:
 
 
 def note_of(version: str | None, key: str) -> str:
-    """Why this firmware does not take a setting, with the one that counts by its name."""
-    why = why_ignored(version, key)
+    """Why this firmware does not take a setting, with the one that counts as it is called."""
+    why, setting = why_ignored(version, key), SETTINGS.get(key)
+    if why and setting and setting.instead:
+        why = why.replace(setting.instead, f"“{words_of(setting.instead).label}”")
     return f"{why[:1].upper()}{why[1:]}." if why else ""
 
 

@@ -8,6 +8,7 @@ from testbench.adapters import db, sealing
 from testbench.adapters.drivers.axeos import Axeos
 from testbench.adapters.drivers.base import DeviceFailed
 from testbench.domain.axeos.restoring import what_was
+from testbench.domain.axeos.words import in_order, words_of
 from testbench.domain.errors import BadRequest, BenchError, Invalid, NotFound
 from testbench.domain.identity import BENCH
 from testbench.services import configurations, devices
@@ -65,7 +66,8 @@ def restore(run_id: uuid.UUID, device_id: uuid.UUID, settings: Mapping[str, Any]
     if not settings:
         return "nothing to put back"
     change = configurations.apply(BENCH, device_id, dict(settings), run_id=run_id)
-    return f"{', '.join(sorted(settings))} put back{_told(change)}"
+    names = ", ".join(words_of(key).label for key in in_order(settings))
+    return f"{names} put back{_told(change)}"
 
 
 def _told(change: ChangeView) -> str:

@@ -22,7 +22,7 @@ EVENTS = {
     "queued": "Queued",
     "started": "Started",
     "setup": "Setting up",
-    "window": "Window fixed",
+    "window": "Time to be judged is fixed",
     "judged": "Judged",
     "teardown": "Clearing the stage",
     "restored": "Restored",

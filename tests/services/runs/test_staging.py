@@ -145,7 +145,7 @@ def test_a_preset_is_applied_before_the_window_and_what_was_is_put_back(fleet: F
         "miner-0: preset Fast applied",
         "miner-1: preset Fast applied",
     ]
-    assert details(ended, "restored")[0].endswith("coreVoltage, frequency put back")
+    assert details(ended, "restored")[0].endswith("Frequency, Core voltage put back")
     assert (restore_of(run.id, first), held_by(first)) == (None, None)
 
 
