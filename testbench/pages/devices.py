@@ -210,7 +210,11 @@ def _figure(row: DeviceRow, index: int) -> rx.Component:
         rx.el.div(
             rx.el.span(
                 amount(value, row.units[index]),
-                rx.el.span(" ", row.metrics[index], class_name="tb-help"),
+                rx.cond(
+                    row.units[index] == "",
+                    rx.el.span(" ", row.metrics[index], class_name="tb-help"),
+                ),
+                title=row.metrics[index],
                 class_name="tb-num tb-clip",
             ),
             rx.cond(
@@ -294,15 +298,15 @@ def _table() -> rx.Component:
             lambda row: state_badge(_now(row, 0).to(str), _now(row, 1).to(bool)),
             width="124px",
         ),
-        Column("Key figure", lambda row: _figure(row, 0), width="176px"),
-        Column("Second figure", lambda row: _figure(row, 1), wide=True, width="176px"),
-        _text("kind", "92px"),
+        Column("Key figure", lambda row: _figure(row, 0), width="164px"),
+        Column("Second figure", lambda row: _figure(row, 1), wide=True, width="164px"),
+        _text("kind", "104px"),
         _text("ip", "160px"),
         _text("mac", "150px"),
         _text("hostname", "150px"),
         _text("model", "110px"),
         _text("firmware", "110px"),
-        Column("Tags", _tags, wide=True, width="118px", shown=DevicesState.columns["tags"]),
+        Column("Tags", _tags, wide=True, width="150px", shown=DevicesState.columns["tags"]),
         Column("Run", _run, wide=True, width="90px", shown=DevicesState.columns["run"]),
         _sorted(
             "Last seen",

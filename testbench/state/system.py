@@ -22,6 +22,7 @@ NAMES = {
     "collector": "Collector",
     "worker": "Worker",
 }
+QUEUES = {"testbench": "Steps", "testbench.jobs": "Jobs"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def _measures(known: metrics.Figures) -> list[Measure]:
         ("Ingest lag", known.ingest_lag_s, "s", "from a reading's arrival until it is stored"),
         ("Step lateness", known.step_lateness_s, "s", "how long the most overdue step waits"),
         ("Outbox age", known.outbox_age_s, "s", "the oldest step not sent to the workers"),
-        *((f"Queue {name}", depth, "", "messages waiting") for name, depth in known.queues.items()),
+        *(
+            (_queue(name), depth, "", "waiting in the queue")
+            for name, depth in known.queues.items()
+        ),
     ]
     if known.dashboards_waiting:
         told.append(("Dashboards", known.dashboards_waiting, "", "waiting for Grafana"))
@@ -109,3 +113,8 @@ def _measures(known: metrics.Figures) -> list[Measure]:
         for name, value, unit, note in told
         if value is not None
     ]
+
+
+def _queue(name: str) -> str:
+    """What waits in it; others than the bench's own are named."""
+    return QUEUES.get(name, f"Queue {name}")

@@ -54,7 +54,7 @@ def details() -> rx.Component:
         rx.cond(DeviceState.info.length() > 0, _as_told()),
     )
     remove = rx.hstack(
-        rx.el.p("Its runs and readings stay; its credential stops working.", class_name="tb-help"),
+        rx.el.p("Polling and logs stop, and its credential stops working.", class_name="tb-help"),
         rx.spacer(),
         rx.button(
             "Remove device",
@@ -107,7 +107,8 @@ def remove_dialog() -> rx.Component:
         title=f"Remove {DeviceState.name}?",
         lost=(
             "It leaves the fleet and its credential stops working. "
-            "Its runs and readings stay in the history."
+            "Its readings and its part in runs stay, unless the bench is told to delete them with "
+            "the device."
         ),
         action="Remove device",
         is_open=DeviceState.removing,
