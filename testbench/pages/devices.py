@@ -130,7 +130,7 @@ def _filters() -> rx.Component:
         ),
         quick_search(
             DevicesState.q,
-            DevicesState.search.debounce(40),
+            DevicesState.search.debounce(20),
             "Name, address or tag",
             DevicesState.q_key,
         ),
