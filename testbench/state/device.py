@@ -303,7 +303,8 @@ class DeviceState(ViewState, rx.State):
 
 def _interval(form: dict[str, Any]) -> dict[str, Any]:
     """How often it is asked; an empty field means as often as the bench's setting says."""
-    if "poll_interval_s" not in form:
+    # A field that is not shown, of a device that is not polled, comes as null.
+    if form.get("poll_interval_s") is None:
         return {}
     text = str(form["poll_interval_s"]).strip()
     return {"poll_interval_s": (number_of(text) or text) if text else None}
