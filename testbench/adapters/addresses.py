@@ -112,6 +112,12 @@ def _plain(text: str) -> tuple[str, str | None]:
     return host, port
 
 
+def is_never_called(host: str) -> bool:
+    """Whether `host` is an address that nobody calls, however written; names are not resolved."""
+    ips = map(_plainly, _literal(split(host)[0]))
+    return any(_never(ip) for ip in ips)
+
+
 def allowed(host: str, networks: Iterable[Network] | None = None) -> Pinned:
     """Resolve `host` (it may carry a port) and pin an address that may be called.
 
@@ -190,15 +196,20 @@ def _plainly(ip: Address) -> Address:
 
 
 def _may(ip: Address, networks: Sequence[Network] | None) -> bool:
-    inner = _inside(ip)
-    if _within(ip, NEVER) or (inner is not None and _within(inner, NEVER)):
+    if _never(ip):
         return False
+    inner = _inside(ip)
     if networks is not None:
         return _within(ip, networks)
     if inner is not None:
         # Only the well-known NAT64 prefix leads to the host that hides in it.
         return ip in NAT64 and _public(inner)
     return _public(ip)
+
+
+def _never(ip: Address) -> bool:
+    inner = _inside(ip)
+    return _within(ip, NEVER) or (inner is not None and _within(inner, NEVER))
 
 
 def _public(ip: Address) -> bool:

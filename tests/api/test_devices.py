@@ -5,6 +5,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from testbench.adapters import db
 from testbench.domain.ids import new_id
 from testbench.models import Device
@@ -98,6 +100,16 @@ def test_what_fits_at_its_edges_is_taken(api: Api) -> None:
 
     api.device(online=False, ip="10.0.0.9")
     api.device(online=False, ip="10.0.0.9")  # a lab may number two networks alike
+
+
+@pytest.mark.parametrize(
+    "ip",
+    ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "0.0.0.0", "[fe80::1]:80"],
+)
+def test_a_device_that_is_polled_has_no_address_that_nobody_may_call(api: Api, ip: str) -> None:
+    answer = api.engineer.post("/api/devices", json={"name": "m", "kind": "axeos", "ip": ip})
+
+    problem(answer, 422, "ip")
 
 
 def test_two_devices_cannot_be_the_same(api: Api) -> None:
