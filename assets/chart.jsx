@@ -78,7 +78,8 @@ function scale(bottom, top, by = 1) {
   const rough = (room * 1.12) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((n) => n * power >= rough) * power;
-  const first = Math.floor((bottom - room * 0.06) / step);
+  const below = Math.floor((bottom - room * 0.06) / step);
+  const first = bottom >= 0 ? Math.max(0, below) : below;
   const last = Math.ceil((top + room * 0.06) / step);
   const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step * by).toPrecision(12)));
   return [[ticks[0], ticks[ticks.length - 1]], ticks];
@@ -145,7 +146,8 @@ export function TimeChart({
   const empty = !all.some((points) => points.some(([ts, v]) => v !== null && ts >= from && ts <= to));
   const bottom = values.length ? Math.min(...values) : 0;
   const top = values.length ? Math.max(...values) : 1;
-  const [by, axisName] = scaleOf(axisUnit, Math.max(Math.abs(bottom), Math.abs(top)));
+  const size = Math.max(Math.abs(bottom), Math.abs(top));
+  const [by, axisName] = axisUnit || size < 1e6 ? scaleOf(axisUnit, size) : [1e6, "millions"];
   const [domain, ticks] = scale(bottom, top, by);
   const hasLow = typeof low === "number";
   const hasHigh = typeof high === "number";

@@ -73,10 +73,10 @@ def _figure(one: Any) -> rx.Component:
 
 def _chart(chart: Any) -> rx.Component:
     line = chart.lines[0]
-    name, unit = line["name"].to(str), line["unit"].to(str)
+    name = line["name"].to(str)
     return card(
         time_chart(chart.lines, start=chart.start, end=chart.end, label=name),
-        title=rx.el.span(name, rx.cond(unit != "", f" ({unit})", ""), title=line["metric"].to(str)),
+        title=rx.el.span(name, title=line["metric"].to(str)),
     )
 
 
