@@ -78,7 +78,7 @@ def valkey(instance: Instance, program: Path | None = None) -> Service:
     _own(config)
     process = Process("redis", (str(program), str(config)), cwd=folder, user=USER)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
-    return Service("redis", "REDIS_URL", url, process, lambda: is_listening(port))
+    return Service("redis", "REDIS_URL", url, process, lambda: _has_loaded(port, password))
 
 
 def broker(instance: Instance) -> Service:
@@ -106,6 +106,17 @@ def is_listening(port: int, host: str = "127.0.0.1") -> bool:
 
     with suppress(OSError), socket.create_connection((host, port), 1):
         return True
+    return False
+
+
+def _has_loaded(port: int, password: str) -> bool:
+    """True once Valkey answers; it listens already while it reads its file."""
+    import socket
+
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as link:
+        link.settimeout(1)
+        link.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+        return b"+PONG" in b"".join(iter(lambda: link.recv(1024), b""))
     return False
 
 
