@@ -146,7 +146,7 @@ def test_settings_this_firmware_ignores_are_named_with_what_counts(
     expect(setting(page, "manualFanSpeed")).to_contain_text("Same")
     page.get_by_role("button", name="Edit settings").click()
     expect(page.locator("form [id='fanspeed']")).to_have_count(0)
-    expect(page.get_by_text("Ignored by this firmware: fanspeed")).to_be_visible()
+    expect(page.get_by_text("Ignored by this firmware: “Fan speed”")).to_be_visible()
 
 
 def test_pools_of_new_firmware_are_changed_one_field_at_a_time(

@@ -165,7 +165,7 @@ def test_what_a_device_calls_itself_is_shown_as_text(
     wait_until(lambda: device(page, mac)["hostname"] == hostname, 30)
 
     page.goto(f"/devices/{id}?tab=details")
-    expect(page.locator(".tb-facts")).to_contain_text(hostname)
+    expect(page.locator(".tb-facts").first).to_contain_text(hostname)
     page.goto(f"/devices?q={mac}")
     expect(page.get_by_role("row")).not_to_have_count(0)
     assert page.evaluate("window.hurt") is None

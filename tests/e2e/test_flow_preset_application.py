@@ -185,7 +185,7 @@ def test_what_new_firmware_ignores_of_a_preset_is_said_before_it_is_sent(
 
     preview = page.get_by_role("list", name="What the preset would change")
     ignored = preview.get_by_role("listitem").filter(has_text="Pool port")
-    expect(ignored).to_contain_text("Ignored by this firmware; pools counts.")
+    expect(ignored).to_contain_text("Ignored by this firmware; “Pools” counts.")
     page.get_by_role("button", name="Apply the preset…").click()
     expect(page.get_by_role("dialog")).to_contain_text("does not restart")
     proceed(page)

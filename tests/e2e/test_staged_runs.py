@@ -159,6 +159,7 @@ def test_a_setup_is_written_in_the_form_and_followed_on_the_runs_page(
     for kind in ("Wait until online", "Apply a preset"):
         page.locator("#add-part").click()
         page.get_by_role("menuitem", name=kind).click()
+        expect(page.get_by_role("menu")).to_have_count(0)
     page.locator("#part-preset_id").select_option(chosen["id"])
     page.locator("#part-timeout_s").fill("45")
     page.get_by_role("button", name=re.compile("^Move up: Apply preset")).click()
