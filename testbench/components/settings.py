@@ -6,6 +6,7 @@ import reflex as rx
 
 from testbench.components.badges import Look, _badge, _one_of
 from testbench.components.forms import field, native_select, number_field, text_field
+from testbench.components.layout import engineers
 
 STANDINGS = {
     "same": Look("Same", "circle-check", "green"),
@@ -105,6 +106,26 @@ def setting_input(one: Any, error: Any) -> rx.Component:
         ("flag", field(one.key, one.label, flag, help=one.help, error=error)),
         ("secret", text_field(one.key, one.label, type="password", **secret)),
         text_field(one.key, one.label, **text),
+    )
+
+
+def revert_button(can_revert: Any, on_click: Any, disabled: Any, **more: Any) -> rx.Component:
+    """Takes a change back, for those who may, where it can be."""
+    return rx.cond(
+        can_revert,
+        engineers(
+            rx.button(
+                rx.icon("undo-2", size=14),
+                "Revert",
+                size="1",
+                variant="soft",
+                color_scheme="gray",
+                high_contrast=True,
+                on_click=on_click,
+                disabled=disabled,
+                **more,
+            )
+        ),
     )
 
 

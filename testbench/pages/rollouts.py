@@ -18,7 +18,7 @@ from testbench.components import (
     shell,
     view,
 )
-from testbench.components.settings import change_badge, part_badge, working
+from testbench.components.settings import change_badge, part_badge, revert_button, working
 from testbench.state.rollouts import PartRow, RolloutState
 
 FILTERS = (
@@ -127,7 +127,16 @@ def _parts() -> rx.Component:
         Column("Device", _device),
         Column("Status", lambda one: part_badge(one.status), width="120px"),
         Column("Detail", lambda one: rx.el.span(one.detail, class_name="tb-break"), wide=True),
-        Column("", _revert, width="110px"),
+        Column(
+            "",
+            lambda one: revert_button(
+                one.can_revert,
+                RolloutState.ask_revert(one.id, one.name),
+                RolloutState.busy != "",
+                custom_attrs={"aria-label": f"Revert {one.name}"},
+            ),
+            width="110px",
+        ),
     ]
     chips = (
         chip(label, RolloutState.links[key], RolloutState.only == key, RolloutState.counts[key])
@@ -173,23 +182,4 @@ def _device(one: PartRow) -> rx.Component:
             ),
         ),
         rx.el.div(one.detail, class_name="tb-help tb-break tb-narrow"),
-    )
-
-
-def _revert(one: PartRow) -> rx.Component:
-    return rx.cond(
-        one.can_revert,
-        engineers(
-            rx.button(
-                rx.icon("undo-2", size=14),
-                "Revert",
-                size="1",
-                variant="soft",
-                color_scheme="gray",
-                high_contrast=True,
-                on_click=RolloutState.ask_revert(one.id, one.name),
-                disabled=RolloutState.busy != "",
-                custom_attrs={"aria-label": f"Revert {one.name}"},
-            )
-        ),
     )

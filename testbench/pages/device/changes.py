@@ -9,9 +9,8 @@ from testbench.components import (
     ago,
     card,
     data_table,
-    engineers,
 )
-from testbench.components.settings import change_badge, standing_badge
+from testbench.components.settings import change_badge, revert_button, standing_badge
 from testbench.state.device_configuration import DeviceConfigurationState as Settings
 
 
@@ -87,23 +86,8 @@ def _status(one: Any) -> rx.Component:
         ),
         rx.cond(one.restarted != "", rx.el.div(one.restarted, class_name="tb-help")),
         rx.cond(one.error != "", rx.el.div(one.error, class_name="tb-help tb-break")),
-        rx.el.div(_revert(one), class_name="tb-revert"),
-    )
-
-
-def _revert(one: Any) -> rx.Component:
-    return rx.cond(
-        one.can_revert,
-        engineers(
-            rx.button(
-                rx.icon("undo-2", size=14),
-                "Revert",
-                size="1",
-                variant="soft",
-                color_scheme="gray",
-                high_contrast=True,
-                on_click=Settings.ask_revert(one.id),
-                disabled=locked(),
-            )
+        rx.el.div(
+            revert_button(one.can_revert, Settings.ask_revert(one.id), locked()),
+            class_name="tb-revert",
         ),
     )
